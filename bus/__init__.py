@@ -1,0 +1,1 @@
+"""The vocabulary and the transport: events, frames, publishing, subscribing."""

@@ -1,0 +1,48 @@
+"""The errors of marketd, drawn here once; each says whether trying again can help.
+
+MarketdError
+├── Retryable                 the outside world is in the way: wait and try the same again
+│   ├── BusUnavailable        Redis cannot be reached, or refuses writes
+│   └── StoreUnavailable      the database cannot be reached, or refuses writes
+└── Permanent                 the same call will fail the same way
+    ├── ConfigError           a setting is wrong; names the key and the fix (exit code 78)
+    ├── UsageError            a command line or command argument is wrong (exit code 2)
+    ├── MalformedFrame        an exchange frame that cannot become well-formed events
+    └── Poison                an event that a handler can never digest
+"""
+
+
+class MarketdError(Exception):
+    """Base of every error that marketd raises on purpose; its text is a sentence for the operator."""
+
+
+class Retryable(MarketdError):
+    """The outside world is in the way: the same call can succeed later."""
+
+
+class BusUnavailable(Retryable):
+    """Redis cannot be reached or refuses writes."""
+
+
+class StoreUnavailable(Retryable):
+    """The database cannot be reached or refuses writes."""
+
+
+class Permanent(MarketdError):
+    """The same call will fail the same way: do not retry."""
+
+
+class ConfigError(Permanent):
+    """A setting is wrong. The text names the key and the fix."""
+
+
+class UsageError(Permanent):
+    """A command line or a command's argument is wrong. The text names it and the nearest valid value."""
+
+
+class MalformedFrame(Permanent):
+    """An exchange frame that cannot become well-formed events: bad JSON, missing field, NaN, price ≤ 0."""
+
+
+class Poison(Permanent):
+    """An event that a handler can never digest; it goes to the dead-letter stream."""

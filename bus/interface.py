@@ -1,0 +1,89 @@
+"""The event bus as everybody sees it; `bus.redis` and `bus.local` implement it and pass one contract suite."""
+
+from collections.abc import Sequence
+from typing import Literal, Protocol
+
+import msgspec
+
+from bus.events import Event
+from bus.frames import Frame
+from bus.handler import StateStore
+from bus.streams import StreamNames
+
+
+class Group(msgspec.Struct, frozen=True):
+    """A consumer group: which streams it reads and where it starts when it is new."""
+
+    name: str
+    channels: frozenset[str]
+    system: bool = False
+    start_at: Literal["beginning", "now"] = "beginning"
+    batch_events: int = 5_000
+
+
+class Loss(msgspec.Struct, frozen=True):
+    """Frames that vanished before a group could read them (trimmed away): frame numbers and times (ns), inclusive."""
+
+    stream: str
+    from_seq: int
+    to_seq: int
+    from_ts: int
+    to_ts: int
+
+
+class Delivery(msgspec.Struct, frozen=True):
+    """What one read gave: frames in order per stream, and frames noticed missing before them."""
+
+    frames: list[Frame]
+    losses: Sequence[Loss] = ()
+
+
+class Consumer(Protocol):
+    """The reading end of one group. One task reads it: own pending frames first, then new ones as they come."""
+
+    async def read(self, wait: float) -> Delivery:
+        """Return the next frames, or an empty delivery after `wait` seconds. Raises BusUnavailable.
+
+        Entries that are no frames at all are dead-lettered on the way. Frames come back until acknowledged: after
+        a restart of the process, and (claimed) when another consumer of the group has died holding them.
+        """
+        ...
+
+    async def ack(self, frames: Sequence[Frame]) -> None:
+        """Acknowledge frames: they never come back to this group. Raises BusUnavailable."""
+        ...
+
+    async def rewind(self) -> None:
+        """Forget the place: the next read starts with everything delivered and not acknowledged."""
+        ...
+
+    async def close(self) -> None:
+        """Stop reading; what is not acknowledged stays pending."""
+        ...
+
+
+class EventBus(Protocol):
+    """Publishes events onto streams and hands out consumers."""
+
+    names: StreamNames
+    state: StateStore
+
+    async def publish(self, events: Sequence[Event]) -> None:
+        """Queue events for their streams, in order. Returns at once while there is room, waits when there is none.
+
+        A queued event is written exactly once, through reconnections and server restarts, until `close`.
+        Raises BusUnavailable when the bus has been closed.
+        """
+        ...
+
+    async def flush(self, deadline: float) -> None:
+        """Wait until everything queued stands on the streams. Raises BusUnavailable after `deadline` seconds."""
+        ...
+
+    async def consumer(self, group: Group) -> Consumer:
+        """Open the reading end of a group, creating the group on every stream that it does not have yet."""
+        ...
+
+    async def close(self) -> None:
+        """Flush what can be flushed within a short deadline, then let go of the connection."""
+        ...

@@ -1,0 +1,47 @@
+"""Stream names: the one place that knows how an event's stream is called."""
+
+from typing import NamedTuple
+
+from bus.events import Dead, Event, MarketEvent, event_type
+
+
+class StreamNames:
+    """The names of a bus with one prefix (default `md`)."""
+
+    def __init__(self, prefix: str = "md") -> None:
+        self.prefix = prefix
+        self.system = f"{prefix}:system"
+        self.paper = f"{prefix}:paper"
+        self.dead = f"{prefix}:dead"
+        self.commands = f"{prefix}:commands"
+        self.replies = f"{prefix}:replies"
+        self.directory = f"{prefix}:streams"
+        """The set that holds every live market stream's name."""
+        self._market: dict[tuple[str, type], str] = {}
+
+    def market(self, exchange: str, channel: str) -> str:
+        """Return the stream of one exchange and channel, e.g. `md:binance:trade`."""
+        return f"{self.prefix}:{exchange}:{channel}"
+
+    def of(self, event: Event) -> str:
+        """Return the stream that an event belongs on."""
+        if isinstance(event, MarketEvent):
+            key = (event.exchange, type(event))
+            name = self._market.get(key)
+            if name is None:
+                name = self._market[key] = self.market(event.exchange, event_type(event))
+            return name
+        return self.dead if isinstance(event, Dead) else self.system
+
+    def parse(self, stream: str) -> "MarketStream | None":
+        """Return exchange and channel of a market stream's name, None for any other name."""
+        prefix, _, rest = stream.partition(":")
+        exchange, _, channel = rest.rpartition(":")
+        return MarketStream(exchange, channel) if prefix == self.prefix and exchange and channel else None
+
+
+class MarketStream(NamedTuple):
+    """What a market stream's name says."""
+
+    exchange: str
+    channel: str

@@ -1,0 +1,1 @@
+"""What runs exchange translators: websocket, polling, backfill."""

@@ -1,0 +1,1 @@
+"""Valkey and PostgreSQL out of wheels, as children of the daemon."""

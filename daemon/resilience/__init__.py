@@ -1,0 +1,1 @@
+"""Breaker, limiter, retry: what stands around every exchange."""

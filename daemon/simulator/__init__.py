@@ -1,0 +1,1 @@
+"""The simulated exchange: Binance spot's public protocol on loopback."""

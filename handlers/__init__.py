@@ -1,0 +1,1 @@
+"""The subscribers: one file, or folder where it is big, per subscriber."""

@@ -1,0 +1,1 @@
+"""Numbered SQL and the runner that applies it."""
