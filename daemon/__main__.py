@@ -1,0 +1,5 @@
+"""`python -m daemon` is `marketd`."""
+
+from daemon.cli import main
+
+main()

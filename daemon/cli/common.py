@@ -1,0 +1,27 @@
+"""What most commands share: the configuration, an event loop, and the servers that a running daemon offers."""
+
+import asyncio
+import os
+from argparse import Namespace
+from collections.abc import Coroutine
+from pathlib import Path
+from typing import Any, TypeVar
+
+from daemon.config import Config, load
+
+T = TypeVar("T")
+
+
+def settings(args: Namespace) -> Config:
+    """Load the configuration that the command line names. Raises ConfigError."""
+    return load(Path(args.config) if args.config else None, os.environ)
+
+
+def run_async(main: Coroutine[Any, Any, T]) -> T:
+    """Run a command's coroutine on uvloop where there is one."""
+    try:
+        import uvloop  # noqa: PLC0415 # absent on Windows
+    except ImportError:
+        return asyncio.run(main)
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        return runner.run(main)

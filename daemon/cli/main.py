@@ -1,0 +1,64 @@
+"""Entry point: parse, run one command, and turn every known error into one readable line and an exit status."""
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+from importlib.metadata import version
+from typing import NoReturn, Protocol
+
+from bus.errors import ConfigError, MarketdError, UsageError
+from daemon.cli import check, ctl, env, exchange, migrate, record, replay, run, simulate, tail
+from daemon.cli.parsing import EXIT_CONFIG, EXIT_FAILED, EXIT_USAGE, Parser
+
+
+class Command(Protocol):
+    """What a command's module offers."""
+
+    def add(self, commands: "argparse._SubParsersAction[Parser]") -> None:
+        """Add its parser; the parser's default `run` takes the arguments and returns the exit status."""
+        ...
+
+
+COMMANDS: tuple[Command, ...] = (run, check, env, migrate, ctl, tail, exchange, record, replay, simulate)
+
+
+def build_parser() -> Parser:
+    """Return the whole command line's parser."""
+    parser = Parser(prog="marketd", description="A market-data daemon: exchanges in, event bus and exact rows out.")
+    parser.add_argument("--version", action="version", version=f"marketd {version('marketd')}")
+    parser.add_argument("--config", metavar="FILE", help="configuration file (default: $MARKETD_CONFIG, ./marketd.toml, /etc/marketd/marketd.toml)")  # noqa: E501 # one sentence
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
+    for command in COMMANDS:
+        command.add(commands)
+    for subparser in commands.choices.values():
+        # after the command too; left alone when given before it
+        subparser.add_argument("--config", metavar="FILE", default=argparse.SUPPRESS, help=argparse.SUPPRESS)
+        subparser.set_defaults(parser=subparser)
+    return parser
+
+
+def main(argv: Sequence[str] | None = None) -> NoReturn:
+    """Run the command line and exit with its status: 0 fine, 1 failed, 2 wrong usage, 78 bad configuration."""
+    args = build_parser().parse_args(argv)
+    try:
+        status = int(args.run(args))
+        sys.stdout.flush()
+    except ConfigError as error:
+        status = _complain(str(error), EXIT_CONFIG)
+    except UsageError as error:
+        status = _complain(str(error), EXIT_USAGE)
+    except MarketdError as error:
+        status = _complain(str(error), EXIT_FAILED)
+    except KeyboardInterrupt:
+        status = 130  # what shells expect of a program ended by Ctrl-C
+    except BrokenPipeError:
+        # the reader of our output (head, less) has left: nothing more to say
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        status = 0
+    sys.exit(status)
+
+
+def _complain(text: str, status: int) -> int:
+    sys.stderr.write(f"marketd: {text}\n")
+    return status

@@ -1,0 +1,47 @@
+"""How events look on a terminal and as JSON."""
+
+from datetime import UTC, datetime
+
+import msgspec
+
+from bus.clock import MICROSECOND, SECOND
+from bus.events import Book, Candle, Event, MarketEvent, Ticker, Trade, event_type
+
+_json = msgspec.json.Encoder()
+
+
+def event_json(event: Event) -> str:
+    """Return the event as one line of JSON with the keys that it has on the bus."""
+    return _json.encode(event).decode()
+
+
+def event_line(event: Event) -> str:
+    """Return the event as one line for people: time, channel, exchange, symbol, what happened."""
+    if isinstance(event, MarketEvent):
+        when = event.ts if event.ts is not None else event.recv
+        return f"{_time(when)} {event_type(event):<8} {event.exchange} {event.symbol:<12} {_market(event)}"
+    fields = {key: value for key, value in msgspec.structs.asdict(event).items() if key != "ts"}
+    return f"{_time(event.ts)} {event_type(event):<8} " + " ".join(f"{k}={v}" for k, v in fields.items() if v not in ("", None))
+
+
+def _market(event: MarketEvent) -> str:
+    match event:
+        case Trade():
+            return f"{event.side:<4} {event.amount} @ {event.price}  #{event.id}"
+        case Ticker() if event.bid is not None or event.ask is not None:
+            return f"bid {event.bid} x {event.bid_size}  ask {event.ask} x {event.ask_size}"
+        case Ticker():
+            return f"last {event.last}  high {event.high}  low {event.low}  volume {event.volume}"
+        case Book():
+            return f"{event.kind} {len(event.bids)} bids {len(event.asks)} asks  ..{event.last_id}"
+        case Candle():
+            state = "closed" if event.closed else "open"
+            return f"{event.timeframe} o {event.open} h {event.high} l {event.low} c {event.close} v {event.volume} {state}"
+        case _:
+            known = {"exchange", "symbol", "ts", "recv", "source"}
+            return " ".join(f"{k}={v}" for k, v in msgspec.structs.asdict(event).items() if k not in known)
+
+
+def _time(ns: int) -> str:
+    moment = datetime.fromtimestamp(ns // SECOND, UTC)
+    return f"{moment:%H:%M:%S}.{ns % SECOND // MICROSECOND:06d}"

@@ -1,0 +1,44 @@
+"""`marketd tail`: print events as they come over the bus."""
+
+import argparse
+from argparse import Namespace
+
+from bus.events import MARKET_CHANNELS, Event
+from daemon.cli.common import run_async, settings
+from daemon.cli.parsing import EXIT_OK, Parser
+
+
+def add(commands: "argparse._SubParsersAction[Parser]") -> None:
+    """Add `tail` to the command line."""
+    parser = commands.add_parser("tail", help="print events as they come")
+    parser.add_argument("--exchange", metavar="X", help="only this exchange")
+    parser.add_argument("--symbol", metavar="S", help="only this symbol, e.g. BTC/USDT")
+    parser.add_argument("--channel", metavar="C", choices=(*MARKET_CHANNELS, "system", "dead"), help="only this channel")
+    parser.add_argument("--json", action="store_true", help="one JSON object per line")
+    parser.add_argument("--count", metavar="N", type=int, help="stop after N events")
+    parser.set_defaults(run=lambda args: run_async(_tail(args)))
+
+
+def _wanted(event: Event, symbol: str | None) -> bool:
+    return symbol is None or getattr(event, "symbol", None) == symbol
+
+
+async def _tail(args: Namespace) -> int:
+    from daemon.cli.rendering import event_json, event_line  # noqa: PLC0415 # start quickly
+    from daemon.servers import open_reader  # noqa: PLC0415
+
+    show = event_json if args.json else event_line
+    left = args.count
+    async with open_reader(settings(args), exchange=args.exchange, channel=args.channel) as frames:
+        async for frame in frames:
+            for event in frame.events:
+                if not _wanted(event, args.symbol):
+                    continue
+                print(show(event), flush=True)  # noqa: T201 # this command's output
+                if left is not None:
+                    left -= 1
+                    if left <= 0:
+                        return EXIT_OK
+    return EXIT_OK
+
+
