@@ -1,127 +1,15 @@
-"""Runs the real daemon and the simulated exchange as processes, as a user would."""
+"""The daemon and the simulated exchange as processes, ended after each test."""
 
-import contextlib
-import json
-import os
 import signal
-import socket
 import subprocess
-import sys
 import tempfile
-import time
-import urllib.error
-import urllib.request
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-MARKETD = [sys.executable, "-m", "daemon"]
-
-
-def wait_until(what: str, condition: Callable[[], Any], deadline: float = 30.0) -> Any:
-    """Return the condition's first true value; fail naming what did not happen."""
-    end = time.monotonic() + deadline
-    while True:
-        value = condition()
-        if value:
-            return value
-        if time.monotonic() > end:
-            pytest.fail(f"not within {deadline:g} s: {what}")
-        time.sleep(0.05)
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
-def get(url: str) -> tuple[int, str]:
-    """Return status and body; status 0 while nobody answers."""
-    try:
-        with urllib.request.urlopen(url, timeout=5) as answer:
-            return answer.status, answer.read().decode()
-    except urllib.error.HTTPError as error:
-        return error.code, error.read().decode()
-    except OSError:
-        return 0, ""
-
-
-class Marketd:
-    """One data directory with its configuration, and the daemon on it."""
-
-    def __init__(self, home: Path) -> None:
-        self.home = home
-        self.http = f"http://127.0.0.1:{free_port()}"
-        self.config = home / "marketd.toml"
-        self.log = home / "daemon.log"
-        self.process: subprocess.Popen[bytes] | None = None
-        self.configure()
-
-    def configure(self, exchanges: str = "") -> None:
-        listen = self.http.removeprefix("http://")
-        self.config.write_text(
-            f'version = 1\ndata_dir = "{self.home / "data"}"\n[http]\nlisten = "{listen}"\n{exchanges}'
-        )
-
-    def environment(self) -> dict[str, str]:
-        kept = {key: value for key, value in os.environ.items() if not key.startswith("MARKETD_")}
-        return kept | {"MARKETD_CONFIG": str(self.config), "PYTHONPATH": str(Path(__file__).parents[2])}
-
-    def start(self, *options: str) -> "Marketd":
-        with self.log.open("ab") as log:
-            self.process = subprocess.Popen(
-                [*MARKETD, "run", *options], env=self.environment(), cwd=self.home, stdout=log, stderr=log
-            )
-        return self
-
-    def ready(self, deadline: float = 30.0) -> "Marketd":
-        def check() -> bool:
-            assert self.process is not None
-            if self.process.poll() is not None:
-                pytest.fail(f"the daemon ended with {self.process.returncode}:\n{self.log.read_text()[-4000:]}")
-            return get(f"{self.http}/ready")[0] == 200
-
-        try:
-            wait_until("the daemon is ready", check, deadline)
-        except BaseException:
-            print(self.log.read_text()[-6000:])
-            raise
-        return self
-
-    def stop(self, sig: int = signal.SIGTERM, deadline: float = 15.0) -> int:
-        assert self.process is not None
-        self.process.send_signal(sig)
-        status = self.process.wait(deadline)
-        self.process = None
-        return status
-
-    def run(self, *arguments: str, deadline: float = 30.0) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            [*MARKETD, *arguments], env=self.environment(), cwd=self.home, capture_output=True, text=True,
-            timeout=deadline, check=False,
-        )  # fmt: skip
-
-    def urls(self) -> dict[str, str]:
-        """What `marketd env` prints, as a shell would read it."""
-        answer = self.run("env")
-        assert answer.returncode == 0, answer.stderr
-        script = answer.stdout + "\nprintf '%s\\n%s' \"$REDIS_URL\" \"$DATABASE_URL\""
-        redis, dsn = subprocess.run(["sh", "-c", script], capture_output=True, text=True, check=True).stdout.split("\n")
-        return {"redis": redis, "dsn": dsn}
-
-    def children(self) -> list[int]:
-        """The pids of processes whose command line names this data directory or that descend from the daemon."""
-        found = []
-        for status in Path("/proc").glob("[0-9]*/cmdline"):
-            with contextlib.suppress(OSError):
-                text = status.read_bytes().replace(b"\0", b" ").decode(errors="replace")
-                cwd = str((status.parent / "cwd").readlink())
-                if str(self.home) in text or cwd.startswith(str(self.home)):
-                    found.append(int(status.parent.name))
-        return [pid for pid in found if pid != os.getpid()]
+from tests.end_to_end.harness import Marketd, Simulated, wait_until
 
 
 @pytest.fixture
@@ -136,34 +24,6 @@ def marketd() -> Iterator[Marketd]:
             except subprocess.TimeoutExpired:
                 instance.process.kill()
         wait_until("the servers of the daemon have ended", lambda: not instance.children(), 20)
-
-
-class Simulated:
-    """`marketd simulate` as its own process."""
-
-    def __init__(self, rate: int, seed: int = 7) -> None:
-        self.port = free_port()
-        self.url = f"http://127.0.0.1:{self.port}"
-        command = [*MARKETD, "simulate", "--port", str(self.port), "--rate", str(rate), "--seed", str(seed)]
-        environment = os.environ | {"PYTHONPATH": str(Path(__file__).parents[2])}
-        self.process = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL)
-        wait_until("the simulated exchange answers", lambda: get(f"{self.url}/api/v3/ping")[0] == 200)
-
-    def exchange(self, symbols: str = '["BTC/USDT", "ETH/USDT"]') -> str:
-        """The configuration that points the Binance translator at this exchange."""
-        return (
-            f'[[exchanges]]\nname = "binance"\nsymbols = {symbols}\nchannels = ["trade", "ticker", "book", "candle"]\n'
-            f'endpoints = {{ rest = "{self.url}", websocket = "ws://127.0.0.1:{self.port}" }}\n'
-        )
-
-    def control(self, path: str, method: str = "GET") -> Any:
-        request = urllib.request.Request(f"{self.url}/control/{path}", method=method)
-        with urllib.request.urlopen(request, timeout=30) as answer:
-            return json.loads(answer.read() or "null")
-
-    def close(self) -> None:
-        self.process.terminate()
-        self.process.wait(10)
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ import time
 import asyncpg
 from redis import Redis
 
-from tests.end_to_end.conftest import Marketd, get, wait_until
+from tests.end_to_end.harness import Marketd, get, wait_until
 
 
 def rows(dsn: str, query: str = "select count(*) from trades") -> int:

@@ -13,7 +13,7 @@ import msgpack
 import pytest
 from redis import Redis
 
-from tests.end_to_end.conftest import Marketd, Simulated, wait_until
+from tests.end_to_end.harness import Marketd, Simulated, wait_until
 
 KILLS = 4
 SYMBOLS = ("BTC/USDT", "ETH/USDT")
