@@ -1,0 +1,50 @@
+"""Where the bus and the database are: configured URLs, the servers of a running daemon, or embedded ones started now."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import NamedTuple
+
+from bus.errors import MarketdError
+from daemon.config import EMBEDDED, Config
+from daemon.embedded.servers import EmbeddedServers, running_urls
+
+
+class Urls(NamedTuple):
+    """How to reach the bus and the database; they may hold passwords."""
+
+    redis: str
+    dsn: str
+
+
+def configured(config: Config) -> tuple[str | None, str | None]:
+    """Return the configured URLs; None for a server that marketd starts itself."""
+    redis, dsn = config.bus.url.get_secret_value(), config.store.dsn.get_secret_value()
+    return (None if redis == EMBEDDED else redis), (None if dsn == EMBEDDED else dsn)
+
+
+def reachable(config: Config) -> Urls:
+    """Return the configured URLs or those of the daemon that runs now. Raises MarketdError when none runs."""
+    redis, dsn = configured(config)
+    if redis is None or dsn is None:
+        running_redis, running_dsn = running_urls(config.data_dir)
+        redis, dsn = redis or running_redis, dsn or running_dsn
+    if redis is None or dsn is None:
+        raise MarketdError(
+            f"no marketd runs on {config.data_dir}: start one with 'marketd run', "
+            "or name your own servers with bus.url and store.dsn"
+        )
+    return Urls(redis, dsn)
+
+
+@asynccontextmanager
+async def serve(config: Config, *, bus: bool = True, store: bool = True) -> AsyncIterator[Urls]:
+    """Give the URLs for one command's work: of what runs, else of embedded servers started for its length."""
+    redis, dsn = configured(config)
+    running_redis, running_dsn = running_urls(config.data_dir)
+    redis, dsn = redis or running_redis, dsn or running_dsn
+    start_valkey, start_postgres = bus and redis is None, store and dsn is None
+    if not (start_valkey or start_postgres):
+        yield Urls(redis or "", dsn or "")
+        return
+    async with EmbeddedServers(config.data_dir, valkey=start_valkey, postgres=start_postgres) as servers:
+        yield Urls(redis or servers.redis_url or "", dsn or servers.dsn or "")
