@@ -1,0 +1,100 @@
+"""Compare-and-append: how a frame gets onto a stream exactly once, whoever else writes and however often it is sent.
+
+Each stream has a head, kept by the server next to it: the id and frame number of its last frame. A frame is appended
+only if the head is still what its writer thinks; the script does both at once. A frame that is sent again after it has
+landed meets a newer head and changes nothing; two writers of one stream never use a frame number twice.
+"""
+
+from collections.abc import Sequence
+from typing import Final, NamedTuple, TypeAlias
+
+from redis.exceptions import ResponseError
+
+from bus.redis.connection import Client
+
+EntryId: TypeAlias = tuple[int, int]
+"""An entry id `ms-n` as two integers, which compare as the server compares them."""
+
+SCRIPT: Final = """
+local head = redis.call('GET', KEYS[2]) or ''
+if head ~= ARGV[1] then return head end
+redis.call('XADD', KEYS[1], ARGV[2], 'v', '1', 'seq', ARGV[3], 'n', ARGV[4], 'events', ARGV[5])
+redis.call('SET', KEYS[2], ARGV[2] .. ' ' .. ARGV[3])
+return 1
+"""
+
+
+class Head(NamedTuple):
+    """The last frame of a stream: its entry id and its frame number. `token` is what the server compares."""
+
+    entry: EntryId
+    seq: int
+    token: bytes
+
+
+class OutFrame:
+    """A frame on its way out. Its id and number are chosen before it is sent and change only if it lost a race."""
+
+    __slots__ = ("count", "entry", "payload", "seq", "weight")
+
+    def __init__(self, entry: EntryId, seq: int, count: int, weight: int, payload: bytes) -> None:
+        self.entry = entry
+        self.seq = seq
+        self.count = count
+        self.weight = weight
+        self.payload = payload
+
+    @property
+    def id(self) -> str:
+        """The entry id as the server writes it."""
+        return f"{self.entry[0]}-{self.entry[1]}"
+
+
+def head_key(stream: str) -> str:
+    """Return the key of a stream's head; the braces put it in the stream's own cluster slot."""
+    return "{" + stream + "}:head"
+
+
+def parse_id(text: bytes | str) -> EntryId:
+    """Read an entry id `ms-n`."""
+    ms, _, n = (text.decode() if isinstance(text, bytes) else text).partition("-")
+    return int(ms), int(n or 0)
+
+
+def next_id(last: EntryId, now_ms: int) -> EntryId:
+    """Return the id of the frame after `last`: the clock's millisecond, or one further where that has not moved on."""
+    return (now_ms, 0) if now_ms > last[0] else (last[0], last[1] + 1)
+
+
+async def read_head(client: Client, stream: str, token: bytes) -> Head | None:
+    """Read where a stream really stands: its head token, and its newest id where somebody wrote without one."""
+    try:
+        info = await client.xinfo_stream(stream)
+    except ResponseError:  # there is no such stream
+        return None
+    entry, seq = (0, 0), 0
+    if token:
+        text, _, number = token.partition(b" ")
+        entry, seq = parse_id(text), int(number)
+    elif info["last-entry"]:
+        seq = int(info["last-entry"][1].get(b"seq", 0))
+    return Head(max(entry, parse_id(info["last-generated-id"])), seq, token)
+
+
+async def landed(client: Client, stream: str, frame: OutFrame) -> bool:
+    """Tell whether exactly this frame stands on the stream."""
+    found = await client.xrange(stream, frame.id, frame.id, count=1)
+    return bool(found) and found[0][1].get(b"events") == frame.payload
+
+
+def renumber(frames: Sequence[OutFrame], head: Head | None, now_ms: int) -> None:
+    """Give frames ids and numbers that follow the head, keeping what already does."""
+    if not frames:
+        return
+    entry, seq = (head.entry, head.seq) if head else ((0, 0), frames[0].seq - 1)
+    for frame in frames:
+        if frame.entry <= entry:
+            frame.entry = next_id(entry, now_ms)
+        seq += 1
+        frame.seq = seq
+        entry = frame.entry

@@ -1,0 +1,93 @@
+"""The event bus on Redis Streams, put together from its parts."""
+
+import asyncio
+import socket
+from collections.abc import Sequence
+from random import Random
+
+from bus.clock import Clock, SystemClock
+from bus.errors import BusUnavailable
+from bus.events import Event
+from bus.interface import Group
+from bus.redis.connection import check_server, connect
+from bus.redis.consumer import RedisConsumer
+from bus.redis.publisher import Publisher
+from bus.redis.state import RedisState
+from bus.streams import StreamNames
+
+CLOSE_DEADLINE = 2.0
+
+
+class RedisBus:
+    """See `bus.interface.EventBus`. Use `await RedisBus.open(url)`; whoever opened it watches `failed`."""
+
+    def __init__(self, url: str, names: StreamNames, clock: Clock, random: Random, instance: str) -> None:
+        self.url = url
+        self.names = names
+        self.client = connect(url)
+        self.state = RedisState(self.client, names, url)
+        self._clock = clock
+        self._instance = instance
+        self._publisher = Publisher(self.client, names, clock, random)
+        self._writer = asyncio.create_task(self._publisher.run(), name="bus writer")
+
+    @classmethod
+    async def open(
+        cls,
+        url: str,
+        *,
+        prefix: str = "md",
+        clock: Clock | None = None,
+        random: Random | None = None,
+        instance: str | None = None,
+    ) -> "RedisBus":
+        """Connect and make sure that the server keeps what it is given.
+
+        `instance` names this process among the consumers of its groups (default: the host's name).
+        Raises BusUnavailable, and ConfigError for a server that evicts.
+        """
+        bus = cls(
+            url, StreamNames(prefix), clock or SystemClock(), random or Random(), instance or socket.gethostname()
+        )
+        try:
+            await check_server(bus.client, url)
+        except BaseException:
+            await bus.close()
+            raise
+        return bus
+
+    @property
+    def connected(self) -> bool:
+        """Whether the last write reached the server."""
+        return self._publisher.connected and not self._writer.done()
+
+    async def failed(self) -> None:
+        """Wait until the writer has died, which it never should; raises what killed it."""
+        await asyncio.shield(self._writer)
+
+    async def publish(self, events: Sequence[Event]) -> None:
+        """See `EventBus.publish`."""
+        if self._writer.done():
+            raise BusUnavailable("the bus is closed")
+        await self._publisher.publish(events)
+
+    async def flush(self, deadline: float) -> None:
+        """See `EventBus.flush`."""
+        await self._publisher.flush(deadline)
+
+    async def consumer(self, group: Group) -> RedisConsumer:
+        """See `EventBus.consumer`. Each consumer has a connection of its own: its reads block."""
+        client = connect(self.url)
+        return RedisConsumer(client, self.url, self.names, group, self._instance, self._clock, self.publish)
+
+    async def close(self) -> None:
+        """See `EventBus.close`."""
+        try:
+            if not self._writer.done():
+                await self._publisher.flush(CLOSE_DEADLINE)
+        except BusUnavailable:
+            pass  # said by the writer's own log; the ring is gone with the process either way
+        finally:
+            self._writer.cancel()
+            await asyncio.gather(self._writer, return_exceptions=True)
+            await self.client.aclose()

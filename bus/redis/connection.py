@@ -1,0 +1,68 @@
+"""Connections to Redis: URLs in, clients with deadlines out, errors in our own words and without passwords."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, TypeAlias
+from urllib.parse import urlsplit
+
+from redis.asyncio import Redis
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
+from redis.exceptions import RedisError
+
+from bus.errors import BusUnavailable, ConfigError
+
+Client: TypeAlias = Any
+"""A redis-py client that answers in bytes, which its own types cannot say."""
+
+SCHEMES = ("redis", "rediss", "unix")
+SOCKET_TIMEOUT = 10.0
+"""Seconds that one answer may take; blocking reads wait far less than this."""
+
+_SCHEMES_HELP = "use redis://host:port, rediss://host:port or unix:///path/to/socket"
+
+
+def describe(url: str) -> str:
+    """Return where a URL points, without user and password."""
+    parts = urlsplit(url)
+    return parts.path if parts.scheme == "unix" else f"{parts.hostname}:{parts.port or 6379}"
+
+
+def connect(url: str) -> Client:
+    """Return a client for a `redis:// rediss:// unix://` URL; it connects at its first command. Raises ConfigError."""
+    if urlsplit(url).scheme not in SCHEMES:
+        raise ConfigError(f"bus.url has scheme '{urlsplit(url).scheme}': {_SCHEMES_HELP}")
+    # We reconnect ourselves, because what is sent again depends on what has landed.
+    return Redis.from_url(
+        url,
+        protocol=2,
+        socket_timeout=SOCKET_TIMEOUT,
+        socket_connect_timeout=5.0,
+        retry=Retry(NoBackoff(), 0),
+        health_check_interval=0,
+    )
+
+
+@contextmanager
+def bus_errors(url: str) -> Iterator[None]:
+    """Turn the client's errors into BusUnavailable with a sentence that holds no password."""
+    try:
+        yield
+    except (RedisError, OSError, TimeoutError) as error:
+        raise BusUnavailable(f"Redis at {describe(url)}: {error}") from error
+
+
+async def check_server(client: Client, url: str) -> None:
+    """Refuse a server that would throw data away.
+
+    Raises ConfigError when its eviction policy is not `noeviction` (https://valkey.io/topics/lru-cache/), and
+    BusUnavailable when it cannot be reached.
+    """
+    with bus_errors(url):
+        info = await client.info("memory")
+    policy = info.get("maxmemory_policy", "noeviction")
+    if policy != "noeviction":
+        raise ConfigError(
+            f"Redis at {describe(url)} has maxmemory-policy {policy}, which deletes streams when memory is short: "
+            "run 'CONFIG SET maxmemory-policy noeviction' and put it in its configuration"
+        )

@@ -1,0 +1,30 @@
+"""What handlers must remember over restarts, kept in Redis next to their read position."""
+
+from collections.abc import Mapping
+
+from bus.redis.connection import Client, bus_errors
+from bus.streams import StreamNames
+
+
+class RedisState:
+    """A hash per handler; its values are saved before the batch that changed them is acknowledged."""
+
+    def __init__(self, client: Client, names: StreamNames, url: str) -> None:
+        self._client = client
+        self._names = names
+        self._url = url
+
+    def _key(self, handler: str) -> str:
+        return f"{self._names.prefix}:state:{handler}"
+
+    async def load(self, handler: str) -> dict[str, bytes]:
+        """Return everything that this handler has saved. Raises BusUnavailable."""
+        with bus_errors(self._url):
+            found = await self._client.hgetall(self._key(handler))
+        return {key.decode(): value for key, value in found.items()}
+
+    async def save(self, handler: str, changes: Mapping[str, bytes]) -> None:
+        """Store the changed values. Raises BusUnavailable."""
+        if changes:
+            with bus_errors(self._url):
+                await self._client.hset(self._key(handler), mapping=dict(changes))

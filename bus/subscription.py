@@ -1,0 +1,167 @@
+"""Runs one handler on one consumer group: reads, hands over, publishes what comes back, acknowledges.
+
+Acknowledgement comes last, so a crash anywhere means that the handler sees the events again, never that it misses them.
+"""
+
+import asyncio
+import hashlib
+from collections.abc import Awaitable, Callable, Sequence
+from random import Random
+from typing import Final, TypeVar
+
+import msgspec
+import structlog
+
+from bus import metrics
+from bus.clock import SECOND, Clock
+from bus.errors import Retryable
+from bus.events import Dead, Event, Gap, MarketEvent
+from bus.frames import Frame
+from bus.handler import Batch, Handler, Position
+from bus.interface import Consumer, Delivery, EventBus, Group, Loss
+
+T = TypeVar("T")
+log = structlog.get_logger(__name__)
+
+READ_WAIT: Final = 0.25
+"""Seconds that a read waits for new frames; also how promptly time passes for a handler without events."""
+TICK_INTERVAL: Final = 1.0
+RETURNED_DEADLINE: Final = 30.0
+"""Seconds in which what a handler returned must stand on the bus."""
+LONGEST_BACKOFF: Final = 10.0
+
+
+class Subscription:
+    """One handler's place on the bus."""
+
+    def __init__(self, bus: EventBus, handler: Handler, clock: Clock, random: Random) -> None:
+        self._bus = bus
+        self._handler = handler
+        self._clock = clock
+        self._random = random
+        self._next_tick = 0.0
+        self.caught_up = asyncio.Event()
+        """Set while the last read found nothing left to do."""
+
+    async def run(self) -> None:
+        """Start the handler and feed it until cancelled. An error here is the handler's crash: run again from new."""
+        group = Group(
+            self._handler.name,
+            self._handler.channels,
+            self._handler.system,
+            self._handler.start_at,
+            self._handler.batch_events,
+        )
+        self._next_tick = self._clock.monotonic() + TICK_INTERVAL
+        await self._patiently(lambda: self._handler.start(self._bus.state))
+        consumer = await self._bus.consumer(group)
+        try:
+            while True:
+                await self._step(consumer)
+        finally:
+            try:
+                await consumer.close()
+            finally:
+                await self._handler.close()
+
+    async def _step(self, consumer: Consumer) -> None:
+        try:
+            delivery = await consumer.read(READ_WAIT)
+        except Retryable as error:
+            await self._wait_after(1, error)
+            await consumer.rewind()
+            return
+        if delivery.losses:
+            await self._bus.publish([self._gap(loss) for loss in delivery.losses])
+        if delivery.frames:
+            self.caught_up.clear()
+            await self._digest(delivery)
+            await consumer.ack(delivery.frames)
+        else:
+            self.caught_up.set()
+        if self._clock.monotonic() >= self._next_tick:
+            self._next_tick = self._clock.monotonic() + TICK_INTERVAL
+            await self._publish(await self._handler.tick(self._clock.now()))
+
+    async def _digest(self, delivery: Delivery) -> None:
+        """Hand over a delivery as one batch; look for the poison when it cannot be digested whole."""
+        events = [event for frame in delivery.frames for event in frame.events]
+        positions = {frame.stream: Position(frame.entry, frame.seq) for frame in delivery.frames}
+        try:
+            returned = await self._handle(Batch(events, positions))
+        except Exception as error:  # noqa: BLE001 # whatever a handler raises, one event may be to blame
+            log.warning(
+                "handler cannot digest a batch, looking for the cause", handler=self._handler.name, error=repr(error)
+            )
+            returned = await self._bisect(_origins(delivery.frames))
+        await self._publish(returned)
+        metrics.HANDLED.labels(self._handler.name).inc(len(events))
+        newest = max((e.recv if isinstance(e, MarketEvent) else e.ts for e in events[-1:]), default=None)
+        if newest is not None:
+            metrics.HANDLER_LAG.labels(self._handler.name).set(max(0, self._clock.now() - newest) / SECOND)
+
+    async def _handle(self, batch: Batch) -> Sequence[Event]:
+        """Let the handler digest a batch, again and again while the outside world is in the way."""
+
+        async def once() -> Sequence[Event]:
+            with metrics.HANDLE_SECONDS.labels(self._handler.name).time():
+                async with asyncio.timeout(self._handler.deadline):
+                    return await self._handler.handle(batch)
+
+        return await self._patiently(once)
+
+    async def _patiently(self, action: Callable[[], Awaitable[T]]) -> T:
+        failures = 0
+        while True:
+            try:
+                return await action()
+            except (Retryable, TimeoutError) as error:
+                failures += 1
+                await self._wait_after(failures, error)
+
+    async def _wait_after(self, failures: int, error: Exception) -> None:
+        name = self._handler.name
+        metrics.HANDLER_RETRIES.labels(name, type(error).__name__).inc()
+        if failures in (1, 5) or failures % 20 == 0:
+            log.warning("handler waits to try again", handler=name, failures=failures, error=str(error) or repr(error))
+        await self._clock.sleep(self._random.uniform(0.0, min(LONGEST_BACKOFF, 0.1 * 2 ** min(failures, 10))))
+
+    async def _bisect(self, events: "list[tuple[str, Event]]") -> list[Event]:
+        """Digest the halves apart, in order, down to the single event that nobody can digest."""
+        try:
+            return list(await self._handle(Batch([event for _, event in events])))
+        except Exception as error:  # noqa: BLE001 # as above
+            if len(events) == 1:
+                return [self._dead(*events[0], error)]
+        middle = len(events) // 2
+        return [*await self._bisect(events[:middle]), *await self._bisect(events[middle:])]
+
+    async def _publish(self, events: Sequence[Event]) -> None:
+        """Put what a handler returned on the bus before its cause is acknowledged."""
+        if events:
+            await self._bus.publish(events)
+            await self._patiently(lambda: self._bus.flush(RETURNED_DEADLINE))
+
+    def _dead(self, origin: str, event: Event, error: Exception) -> Dead:
+        name = self._handler.name
+        metrics.DEAD.labels(name).inc()
+        log.error("event cannot be digested, kept as dead letter", handler=name, origin=origin, error=repr(error))
+        return Dead(self._clock.now(), f"{name}:{origin}", origin, name, repr(error), msgspec.msgpack.encode(event))
+
+    def _gap(self, loss: Loss) -> Gap:
+        """Frames that were trimmed away before this handler read them: nobody else would say so."""
+        name = self._handler.name
+        market = self._bus.names.parse(loss.stream)
+        exchange, channel = market or ("", loss.stream)
+        reason = f"frames {loss.from_seq} to {loss.to_seq} of {loss.stream} were trimmed away before {name} read them"
+        identity = hashlib.sha256(reason.encode()).hexdigest()[:16]
+        log.error("frames lost", handler=name, stream=loss.stream, frames=loss.to_seq - loss.from_seq + 1)
+        return Gap(
+            self._clock.now(), identity, exchange, "*", channel, loss.from_ts, loss.to_ts, None, None, "open", reason
+        )
+
+
+def _origins(frames: Sequence[Frame]) -> list[tuple[str, Event]]:
+    return [
+        (f"{frame.stream}/{frame.entry}#{index}", event) for frame in frames for index, event in enumerate(frame.events)
+    ]
