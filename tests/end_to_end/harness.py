@@ -107,7 +107,7 @@ class Marketd:
         """What `marketd env` prints, as a shell would read it."""
         answer = self.run("env")
         assert answer.returncode == 0, answer.stderr
-        script = answer.stdout + "\nprintf '%s\\n%s' \"$REDIS_URL\" \"$DATABASE_URL\""
+        script = answer.stdout + '\nprintf \'%s\\n%s\' "$REDIS_URL" "$DATABASE_URL"'
         redis, dsn = subprocess.run(["sh", "-c", script], capture_output=True, text=True, check=True).stdout.split("\n")
         return {"redis": redis, "dsn": dsn}
 

@@ -1,0 +1,81 @@
+"""Events and handlers that the bus tests share."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
+from random import Random
+
+from bus.clock import SystemClock
+from bus.events import Event, Trade
+from bus.handler import Batch, Handler
+from bus.interface import Consumer, EventBus, Group
+from bus.subscription import Subscription
+
+TRADES = Group("g", frozenset({"trade"}))
+
+
+def trade(number: int, exchange: str = "binance") -> Trade:
+    return Trade(exchange, "BTC/USDT", number, number, "ws", str(number), "61837.63000000", "0.02000000", "buy")
+
+
+def trades(start: int, stop: int) -> list[Trade]:
+    return [trade(number) for number in range(start, stop)]
+
+
+def numbers(events: Sequence[Event]) -> list[int]:
+    return [int(event.id) for event in events if isinstance(event, Trade)]
+
+
+async def eventually(condition: Callable[[], object], deadline: float = 10.0) -> None:
+    async with asyncio.timeout(deadline):
+        while not condition():
+            await asyncio.sleep(0.005)
+
+
+async def read_numbers(consumer: Consumer, count: int, *, ack: bool = True) -> list[int]:
+    """Read until `count` trades have come."""
+    found: list[int] = []
+    async with asyncio.timeout(10):
+        while len(found) < count:
+            delivery = await consumer.read(0.2)
+            found += numbers([event for frame in delivery.frames for event in frame.events])
+            if ack:
+                await consumer.ack(delivery.frames)
+    return found
+
+
+class Collecting(Handler):
+    """A handler that keeps what it is given; `trouble` may raise for a batch."""
+
+    name = "collecting"
+    channels = frozenset({"trade"})
+
+    def __init__(self, trouble: Callable[[Batch], None] = lambda _: None, returns: Sequence[Event] = ()) -> None:
+        self.events: list[Event] = []
+        self.batches: list[Batch] = []
+        self.ticks = 0
+        self._trouble = trouble
+        self._returns = returns
+
+    async def handle(self, batch: Batch) -> Sequence[Event]:
+        self._trouble(batch)
+        self.events += batch.events
+        self.batches.append(batch)
+        returned, self._returns = self._returns, ()
+        return returned
+
+    async def tick(self, now: int) -> Sequence[Event]:
+        assert now > 0
+        self.ticks += 1
+        return ()
+
+
+@asynccontextmanager
+async def running(bus: EventBus, handler: Handler) -> AsyncIterator[Subscription]:
+    subscription = Subscription(bus, handler, SystemClock(), Random(1))
+    task = asyncio.create_task(subscription.run())
+    try:
+        yield subscription
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)

@@ -1,0 +1,271 @@
+"""The Redis bus through what happens to servers: killed, truncated, wiped, full, trimmed, shared."""
+
+import asyncio
+import signal
+import subprocess
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+from redis.asyncio import Redis
+from redis.exceptions import RedisError
+
+from bus.clock import SystemClock
+from bus.errors import ConfigError
+from bus.events import Gap
+from bus.frames import decode_frame
+from bus.interface import Group
+from bus.redis import RedisBus
+from bus.redis.janitor import Janitor
+from tests.bus.helpers import TRADES, Collecting, eventually, numbers, read_numbers, running, trade, trades
+from tests.conftest import valkey_binary
+
+
+class Server:
+    """A Valkey of its own that can be killed, and started again with its files as they are."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.url = f"unix://{folder}/v.sock"
+        self.process: subprocess.Popen[bytes] | None = None
+
+    async def start(self, *options: str) -> None:
+        self.process = subprocess.Popen(
+            [valkey_binary(), "--port", "0", "--unixsocket", "v.sock", "--appendonly", "yes", "--save", "", *options],
+            cwd=self.folder, stdout=subprocess.DEVNULL,
+        )  # fmt: skip
+        async with Redis.from_url(self.url) as client:
+            async with asyncio.timeout(10):
+                while not await self._answers(client):
+                    await asyncio.sleep(0.01)
+
+    async def _answers(self, client: Redis) -> bool:
+        try:
+            return bool(await client.ping())
+        except (RedisError, OSError):
+            return False
+
+    def kill(self) -> None:
+        assert self.process is not None
+        self.process.send_signal(signal.SIGKILL)
+        self.process.wait(5)
+        (self.folder / "v.sock").unlink(missing_ok=True)
+
+    def log_file(self) -> Path:
+        return next(self.folder.glob("appendonlydir/*.incr.aof"))
+
+
+@pytest.fixture
+async def server(server_dir: Path, bus_prefix: str) -> AsyncIterator[Server]:
+    folder = server_dir / bus_prefix
+    folder.mkdir()
+    made = Server(folder)
+    await made.start()
+    yield made
+    made.kill()
+
+
+async def streamed(url: str, stream: str = "md:binance:trade") -> tuple[list[int], list[int]]:
+    """The trades on a stream and its frame numbers."""
+    async with Redis.from_url(url, protocol=2) as client:
+        frames = [decode_frame(stream, entry.decode(), fields)[0] for entry, fields in await client.xrange(stream)]
+    return numbers([event for frame in frames for event in frame.events]), [frame.seq for frame in frames]
+
+
+@pytest.mark.parametrize("loss", ["nothing", "the tail", "everything"])
+async def test_a_killed_server_costs_no_event_and_doubles_none(server: Server, loss: str):
+    bus = await RedisBus.open(server.url)
+    sent = 0
+    for _ in range(2):
+        for _ in range(50):
+            await bus.publish(trades(sent, sent + 40))
+            sent += 40
+            await asyncio.sleep(0)
+        server.kill()
+        if loss == "the tail":
+            with server.log_file().open("r+b") as log:
+                log.truncate(max(0, log.seek(0, 2) - 5_000))
+        elif loss == "everything":
+            for file in (server.folder / "appendonlydir").iterdir():
+                file.unlink()
+        await bus.publish(trades(sent, sent + 40))
+        sent += 40
+        await server.start()
+        await bus.flush(10)
+    found, seqs = await streamed(server.url)
+    assert found == list(range(sent))
+    assert seqs == list(range(seqs[0], seqs[0] + len(seqs)))
+    await bus.close()
+
+
+async def test_two_writers_of_one_stream_share_it_without_loss_or_doubles(server: Server):
+    one, two = await RedisBus.open(server.url), await RedisBus.open(server.url)
+
+    async def write(bus: RedisBus, start: int) -> None:
+        for number in range(start, start + 300):
+            await bus.publish([trade(number)])
+            await asyncio.sleep(0)
+        await bus.flush(20)
+
+    await asyncio.gather(write(one, 0), write(two, 1_000))
+    found, seqs = await streamed(server.url)
+    assert sorted(found) == [*range(300), *range(1_000, 1_300)]
+    assert [n for n in found if n < 1_000] == list(range(300))
+    assert seqs == list(range(1, len(seqs) + 1))
+    await one.close()
+    await two.close()
+
+
+async def test_a_second_life_of_the_writer_goes_on_with_the_numbers(server: Server):
+    for start in (0, 10):
+        bus = await RedisBus.open(server.url)
+        await bus.publish(trades(start, start + 10))
+        await bus.close()
+    assert await streamed(server.url) == (list(range(20)), [1, 2])
+
+
+async def test_entries_that_others_wrote_do_not_stop_the_writer(server: Server):
+    async with Redis.from_url(server.url) as client:
+        await client.xadd("md:binance:trade", {"foreign": "1"}, id="99999999999999-5")
+    bus = await RedisBus.open(server.url)
+    consumer = await bus.consumer(TRADES)
+    await bus.publish(trades(0, 5))
+    assert await read_numbers(consumer, 5) == list(range(5))
+    await consumer.close()
+    await bus.close()
+
+
+async def test_a_running_handler_survives_a_restart_and_a_wipe_of_the_server(server: Server):
+    bus = await RedisBus.open(server.url)
+    handler = Collecting()
+    async with running(bus, handler):
+        await bus.publish(trades(0, 100))
+        await eventually(lambda: len(handler.events) == 100)
+        server.kill()
+        await server.start()
+        await bus.publish(trades(100, 200))
+        await eventually(lambda: len(set(numbers(handler.events))) == 200, 20)
+        async with Redis.from_url(server.url) as client:
+            await client.flushall()
+        await bus.publish(trades(200, 300))
+        await eventually(lambda: len(set(numbers(handler.events))) == 300, 20)
+    await bus.close()
+
+
+async def test_a_destroyed_group_is_made_again_where_it_was(server: Server):
+    bus = await RedisBus.open(server.url)
+    handler = Collecting()
+    async with running(bus, handler):
+        await bus.publish(trades(0, 100))
+        await eventually(lambda: len(handler.events) == 100)
+        async with Redis.from_url(server.url) as client:
+            await client.xgroup_destroy("md:binance:trade", "collecting")
+        await bus.publish(trades(100, 200))
+        await eventually(lambda: len(handler.events) >= 200)
+    assert set(numbers(handler.events)) == set(range(200))
+    assert len(handler.events) <= 300
+    await bus.close()
+
+
+async def test_frames_trimmed_away_before_they_were_read_are_a_gap(server: Server):
+    bus = await RedisBus.open(server.url)
+    handler = Collecting()
+    async with running(bus, handler):
+        await bus.publish([trade(0)])
+        await eventually(lambda: handler.events)
+    for number in range(1, 6):
+        await bus.publish([trade(number)])
+        await bus.flush(5)
+    async with Redis.from_url(server.url) as client:
+        await client.xtrim("md:binance:trade", maxlen=2, approximate=False)
+    letters = await bus.consumer(Group("s", frozenset(), system=True))
+    async with running(bus, handler):
+        delivery = await letters.read(2)
+        while not delivery.frames:
+            delivery = await letters.read(2)
+    (gap,) = delivery.frames[0].events
+    assert isinstance(gap, Gap)
+    assert (gap.exchange, gap.channel, gap.state) == ("binance", "trade", "open")
+    assert "frames 2 to 4" in gap.reason
+    assert "collecting" in gap.reason
+    await letters.close()
+    await bus.close()
+
+
+async def test_entries_held_by_a_consumer_that_died_are_claimed(server: Server, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("bus.redis.consumer.CLAIM_IDLE", 0.05)
+    monkeypatch.setattr("bus.redis.consumer.CLAIM_INTERVAL", 0.05)
+    dying = await RedisBus.open(server.url, instance="dying")
+    consumer = await dying.consumer(TRADES)
+    await dying.publish(trades(0, 10))
+    await dying.flush(5)
+    await read_numbers(consumer, 10, ack=False)
+    await consumer.close()
+    living = await RedisBus.open(server.url, instance="living")
+    consumer = await living.consumer(TRADES)
+    assert await read_numbers(consumer, 10) == list(range(10))
+    await consumer.close()
+    await living.close()
+    await dying.close()
+
+
+async def test_garbage_on_a_stream_becomes_a_dead_letter_and_the_rest_goes_on(server: Server):
+    bus = await RedisBus.open(server.url)
+    handler = Collecting()
+    await bus.publish([trade(0)])
+    await bus.flush(5)
+    async with Redis.from_url(server.url) as client:
+        await client.xadd("md:binance:trade", {"v": "1", "seq": "x", "events": b"\xc1"})
+    await bus.publish([trade(1)])
+    letters = await bus.consumer(Group("s", frozenset(), system=True))
+    async with running(bus, handler):
+        await eventually(lambda: len(handler.events) == 2)
+        delivery = await letters.read(2)
+        while not delivery.frames:
+            delivery = await letters.read(2)
+    assert delivery.frames[0].events[0].payload == b"\xc1"
+    await letters.close()
+    await bus.close()
+
+
+async def test_a_server_that_evicts_is_refused(server: Server):
+    async with Redis.from_url(server.url) as client:
+        await client.config_set("maxmemory-policy", "allkeys-lru")
+    with pytest.raises(ConfigError, match="noeviction"):
+        await RedisBus.open(server.url)
+
+
+async def test_a_full_server_makes_publishers_wait_and_loses_nothing(server: Server, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("bus.redis.publisher.QUEUE_LIMIT", 100)
+    bus = await RedisBus.open(server.url)
+    async with Redis.from_url(server.url) as client:
+        await bus.publish(trades(0, 10))
+        await bus.flush(5)
+        await client.config_set("maxmemory", "1kb")
+        blocked = asyncio.create_task(bus.publish(trades(10, 500)))
+        await eventually(lambda: not bus.connected)
+        assert not blocked.done()
+        await client.config_set("maxmemory", "0")
+    await asyncio.wait_for(blocked, 10)
+    await bus.flush(10)
+    assert (await streamed(server.url))[0] == list(range(500))
+    await bus.close()
+
+
+async def test_the_janitor_trims_what_is_read_and_keeps_what_is_not(server: Server, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("bus.redis.janitor.KEEP_MS", -1_000)
+    bus = await RedisBus.open(server.url)
+    consumer = await bus.consumer(TRADES)
+    for number in range(1_000):
+        await bus.publish([trade(number)])
+        await bus.flush(5)
+    unread = 1_000 - len(await read_numbers(consumer, 600))
+    await consumer.close()
+    await Janitor(bus.client, server.url, bus.names, SystemClock(), 1_000_000).sweep()
+    left, _ = await streamed(server.url)
+    assert unread <= len(left) < 1_000
+    assert left[-1] == 999
+    capped = Janitor(bus.client, server.url, bus.names, SystemClock(), 150)
+    await capped.sweep()
+    assert len((await streamed(server.url))[0]) <= 300
+    await bus.close()
