@@ -1,0 +1,104 @@
+"""A mistake on the command line or in the configuration is answered in one sentence that names it and the fix."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from daemon.cli import main
+
+CONFIGS = {
+    "typo.toml": ('[store]\ndns = "embedded"\n', ["store.dns", "store.dsn"]),
+    "type.toml": ("[bus]\nmax_entries = 'many'\n", ["bus.max_entries"]),
+    "symbol.toml": ('[[exchanges]]\nname = "binance"\nsymbols = ["BTCUSDT"]\n', ["BTCUSDT", "BTC/USDT"]),
+    "channel.toml": ('[[exchanges]]\nname = "binance"\nchannels = ["trades"]\n', ["trades", "trade"]),
+    "broken.toml": ("[bus\n", ["broken.toml", "line 1"]),
+    "version.toml": ("version = 9\n", ["version", "9"]),
+}
+
+
+def run(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, str, str]:
+    with pytest.raises(SystemExit) as ended:
+        main(arguments)
+    output = capsys.readouterr()
+    return int(ended.value.code or 0), output.out, output.err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        ([], ["COMMAND"]),
+        (["rnu"], ["rnu", "run"]),
+        (["run", "--dmeo"], ["--dmeo", "--demo"]),
+        (["run", "--role", "colect"], ["colect", "collect"]),
+        (["run", "--role", "handle:persistance"], ["persistance", "persistence"]),
+        (["run", "now"], ["now"]),
+        (["simulate", "--rate", "0"], ["rate", "50000"]),
+        (["simulate", "--rate", "fast"], ["rate", "fast"]),
+        (["simulate", "--port", "99999"], ["port", "99999"]),
+        (["tail", "--channel", "trades"], ["trades", "trade"]),
+        (["tail", "--count", "many"], ["count", "many"]),
+        (["replay", "nowhere.jsonl.gz"], ["nowhere.jsonl.gz"]),
+        (["replay", "x", "--speed", "0"], ["speed", "0"]),
+        (["ctl"], ["COMMAND"]),
+        (["exchange", "tset"], ["tset", "test"]),
+        (["record", "binance"], ["SYMBOL"]),
+    ],
+)
+def test_wrong_usage_is_one_line_with_the_nearest_right_word(
+    capsys: pytest.CaptureFixture[str], arguments: list[str], expected: list[str]
+):
+    status, _, err = run(capsys, *arguments)
+    assert status == 2
+    assert len(err.strip().splitlines()) == 1
+    assert "Traceback" not in err
+    for word in expected:
+        assert word in err
+
+
+@pytest.mark.parametrize("name", CONFIGS)
+def test_a_bad_configuration_is_one_line_that_names_the_key(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, name: str
+):
+    text, expected = CONFIGS[name]
+    file = tmp_path / name
+    file.write_text(text)
+    for arguments in (["--config", str(file), "check"], ["check", "--config", str(file)]):
+        status, _, err = run(capsys, *arguments)
+        assert status == 78
+        assert len(err.strip().splitlines()) == 1
+        for word in expected:
+            assert word in err
+
+
+def test_a_configuration_that_is_not_there_is_named(capsys: pytest.CaptureFixture[str]):
+    status, _, err = run(capsys, "--config", "no/such.toml", "tail")
+    assert status == 78
+    assert "no/such.toml" in err
+
+
+def test_commands_that_need_a_daemon_say_that_none_runs(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setenv("MARKETD_DATA_DIR", str(tmp_path / "data"))
+    for arguments in (["env"], ["tail"], ["ctl", "ping"]):
+        status, _, err = run(capsys, *arguments)
+        assert status == 1
+        assert re.search(r"no marketd runs on .*start one with 'marketd run'", err)
+
+
+def test_an_argument_without_equals_sign_is_named(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setenv("MARKETD_DATA_DIR", str(tmp_path / "data"))
+    status, _, err = run(capsys, "ctl", "log.level", "debug")
+    assert status == 2
+    assert "debug" in err
+    assert "key=value" in err
+
+
+@pytest.mark.parametrize("command", ["", "run", "tail", "simulate", "replay", "record", "ctl", "exchange", "migrate"])
+def test_every_command_explains_itself(capsys: pytest.CaptureFixture[str], command: str):
+    status, out, _ = run(capsys, *([command] if command else []), "--help")
+    assert status == 0
+    assert "usage: marketd" in out
