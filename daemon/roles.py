@@ -3,13 +3,14 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from bus.errors import UsageError
-from bus.handler import Handler
-from daemon.cli.parsing import nearest
 from handlers.gaps import GapHandler
 from handlers.metrics import MetricsHandler
 from handlers.persistence import PersistenceHandler
 from handlers.validation import ValidationHandler
+
+from bus.errors import UsageError
+from bus.handler import Handler
+from daemon.cli.parsing import nearest
 
 HANDLERS: Mapping[str, type[Handler]] = {
     handler.name: handler for handler in (ValidationHandler, GapHandler, PersistenceHandler, MetricsHandler)
@@ -33,7 +34,9 @@ class Roles:
         if role == "collect" and not names:
             return cls(collect=True, handlers=())
         if role != "handle":
-            raise UsageError(f"unknown role '{text}': use all, collect, handle or handle:NAME.{nearest(role, ('all', 'collect', 'handle'))}")
+            raise UsageError(
+                f"unknown role '{text}': use all, collect, handle or handle:NAME.{nearest(role, ('all', 'collect', 'handle'))}"
+            )
         chosen = tuple(dict.fromkeys(name.strip() for name in names.split(",") if name.strip())) or tuple(HANDLERS)
         for name in chosen:
             if name not in HANDLERS:

@@ -5,6 +5,10 @@ from contextlib import asynccontextmanager
 from typing import NamedTuple
 
 from bus.errors import MarketdError
+from bus.redis import RedisBus
+from bus.redis.commands import CommandClient
+from bus.redis.reader import StreamReader
+from bus.streams import StreamNames
 from daemon.config import EMBEDDED, Config
 from daemon.embedded.servers import EmbeddedServers, running_urls
 
@@ -48,3 +52,34 @@ async def serve(config: Config, *, bus: bool = True, store: bool = True) -> Asyn
         return
     async with EmbeddedServers(config.data_dir, valkey=start_valkey, postgres=start_postgres) as servers:
         yield Urls(redis or servers.redis_url or "", dsn or servers.dsn or "")
+
+
+@asynccontextmanager
+async def open_reader(config: Config, *, exchange: str | None, channel: str | None) -> AsyncIterator[StreamReader]:
+    """Give a reader of the running daemon's streams."""
+    reader = StreamReader(reachable(config).redis, StreamNames(config.bus.prefix), exchange, channel)
+    try:
+        yield reader
+    finally:
+        await reader.close()
+
+
+@asynccontextmanager
+async def open_commands(config: Config) -> AsyncIterator[CommandClient]:
+    """Give a sender of commands to the running daemon."""
+    client = CommandClient(reachable(config).redis, StreamNames(config.bus.prefix))
+    try:
+        yield client
+    finally:
+        await client.close()
+
+
+@asynccontextmanager
+async def open_bus(config: Config) -> AsyncIterator[RedisBus]:
+    """Give the bus: the running daemon's, or that of an embedded server started for the length of the block."""
+    async with serve(config, store=False) as urls:
+        bus = await RedisBus.open(urls.redis, prefix=config.bus.prefix)
+        try:
+            yield bus
+        finally:
+            await bus.close()

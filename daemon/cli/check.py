@@ -9,7 +9,9 @@ from daemon.cli.parsing import EXIT_FAILED, EXIT_OK, Parser
 
 def add(commands: "argparse._SubParsersAction[Parser]") -> None:
     """Add `check` to the command line."""
-    parser = commands.add_parser("check", help="validate the configuration and reach the bus, the database and each exchange")
+    parser = commands.add_parser(
+        "check", help="validate the configuration and reach the bus, the database and each exchange"
+    )
     parser.set_defaults(run=lambda args: run_async(_check(args)))
 
 

@@ -16,7 +16,9 @@ def add(commands: "argparse._SubParsersAction[Parser]") -> None:
     parser.add_argument("name", metavar="COMMAND", help="ping, status, …")
     parser.add_argument("arguments", nargs="*", metavar="key=value", help="the command's arguments; JSON or plain text")
     parser.add_argument("--json", action="store_true", help="print the reply as JSON")
-    parser.add_argument("--timeout", type=float, default=10.0, metavar="S", help="seconds to wait for a reply (default 10)")
+    parser.add_argument(
+        "--timeout", type=float, default=10.0, metavar="S", help="seconds to wait for a reply (default 10)"
+    )
     parser.set_defaults(run=lambda args: run_async(_ctl(args)))
 
 
@@ -34,12 +36,13 @@ def _parse(arguments: list[str]) -> dict[str, Any]:
 
 
 async def _ctl(args: Namespace) -> int:
-    from daemon.cli.rendering import print_reply  # noqa: PLC0415 # start quickly
+    from daemon.cli.rendering import reply_text  # noqa: PLC0415 # start quickly
     from daemon.servers import open_commands  # noqa: PLC0415
 
+    arguments = _parse(args.arguments)
     async with open_commands(settings(args)) as client:
-        async for reply in client.send(args.name, _parse(args.arguments), deadline=args.timeout):
-            print_reply(reply, as_json=args.json)
+        async for reply in client.send(args.name, arguments, deadline=args.timeout):
+            print(json.dumps(reply.fields()) if args.json else reply_text(reply), flush=True)  # noqa: T201 # this command's output
             if reply.status in {"failed", "rejected"}:
                 return EXIT_FAILED
     return EXIT_OK

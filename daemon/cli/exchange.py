@@ -27,7 +27,11 @@ def _list(_: Namespace) -> int:
     for name in names():
         exchange = load(name)
         table.add_row(
-            name, " ".join(sorted(exchange.channels)), str(len(exchange.timeframes)), "native", exchange.endpoints.websocket
+            name,
+            " ".join(sorted(exchange.channels)),
+            str(len(exchange.timeframes)),
+            "native",
+            exchange.endpoints.websocket,
         )
     Console(soft_wrap=True).print(table)
     return EXIT_OK

@@ -27,7 +27,11 @@ def build_parser() -> Parser:
     """Return the whole command line's parser."""
     parser = Parser(prog="marketd", description="A market-data daemon: exchanges in, event bus and exact rows out.")
     parser.add_argument("--version", action="version", version=f"marketd {version('marketd')}")
-    parser.add_argument("--config", metavar="FILE", help="configuration file (default: $MARKETD_CONFIG, ./marketd.toml, /etc/marketd/marketd.toml)")  # noqa: E501 # one sentence
+    parser.add_argument(
+        "--config",
+        metavar="FILE",
+        help="configuration file (default: $MARKETD_CONFIG, ./marketd.toml, /etc/marketd/marketd.toml)",
+    )  # one sentence
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
     for command in COMMANDS:
         command.add(commands)

@@ -15,8 +15,9 @@ def add(commands: "argparse._SubParsersAction[Parser]") -> None:
 
 
 async def _migrate(args: Namespace) -> int:
-    from daemon.servers import serve  # noqa: PLC0415 # start quickly
     from migrations.runner import migrate, status  # noqa: PLC0415
+
+    from daemon.servers import serve  # noqa: PLC0415 # start quickly
 
     async with serve(settings(args), bus=False) as urls:
         if args.status:

@@ -14,7 +14,13 @@ def add(commands: "argparse._SubParsersAction[Parser]") -> None:
     parser = commands.add_parser("record", help="raw frames of an exchange to a recording")
     parser.add_argument("exchange", metavar="EXCHANGE")
     parser.add_argument("symbols", metavar="SYMBOL", nargs="+", help="e.g. BTC/USDT")
-    parser.add_argument("--channel", action="append", choices=MARKET_CHANNELS, metavar="C", help="a channel; may be repeated (default: trade ticker book candle)")  # noqa: E501 # one sentence
+    parser.add_argument(
+        "--channel",
+        action="append",
+        choices=MARKET_CHANNELS,
+        metavar="C",
+        help="a channel; may be repeated (default: trade ticker book candle)",
+    )  # one sentence
     parser.add_argument("--output", required=True, type=Path, metavar="FILE", help="where to write, e.g. btc.jsonl.gz")
     parser.add_argument("--seconds", type=float, metavar="S", help="stop after S seconds (default: at Ctrl-C)")
     parser.set_defaults(run=lambda args: run_async(_record(args)))

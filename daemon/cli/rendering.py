@@ -1,10 +1,12 @@
 """How events look on a terminal and as JSON."""
 
+from collections.abc import Iterator
 from datetime import UTC, datetime
 
 import msgspec
 
 from bus.clock import MICROSECOND, SECOND
+from bus.commands import Reply
 from bus.events import Book, Candle, Event, MarketEvent, Ticker, Trade, event_type
 
 _json = msgspec.json.Encoder()
@@ -21,7 +23,43 @@ def event_line(event: Event) -> str:
         when = event.ts if event.ts is not None else event.recv
         return f"{_time(when)} {event_type(event):<8} {event.exchange} {event.symbol:<12} {_market(event)}"
     fields = {key: value for key, value in msgspec.structs.asdict(event).items() if key != "ts"}
-    return f"{_time(event.ts)} {event_type(event):<8} " + " ".join(f"{k}={v}" for k, v in fields.items() if v not in ("", None))
+    return f"{_time(event.ts)} {event_type(event):<8} " + " ".join(
+        f"{k}={v}" for k, v in fields.items() if v not in ("", None)
+    )
+
+
+def reply_text(reply: Reply) -> str:
+    """Return a command's reply for people: the error's sentence, or the result as an indented outline."""
+    if reply.error is not None:
+        return f"{reply.command}: {reply.status}: {reply.error.message}"
+    if reply.status == "accepted":
+        return f"{reply.command}: accepted"
+    return "\n".join(_outline(reply.result)) or f"{reply.command}: {reply.status}"
+
+
+def _outline(value: object, indent: str = "") -> Iterator[str]:
+    """Spell nested JSON out, a line per value; a list of flat objects is a line per object."""
+    if isinstance(value, dict):
+        for key, item in value.items():
+            if isinstance(item, dict | list) and item:
+                yield f"{indent}{key}:"
+                yield from _outline(item, indent + "  ")
+            else:
+                yield f"{indent}{key}: {_scalar(item)}"
+    elif isinstance(value, list):
+        for item in value:
+            if isinstance(item, dict) and not any(isinstance(inner, dict | list) for inner in item.values()):
+                yield indent + "  ".join(f"{key}={_scalar(inner)}" for key, inner in item.items())
+            else:
+                yield from _outline(item, indent + "  ")
+    elif value is not None:
+        yield indent + _scalar(value)
+
+
+def _scalar(value: object) -> str:
+    if value is None or value in ([], {}):
+        return "-"
+    return str(value).lower() if isinstance(value, bool) else str(value)
 
 
 def _market(event: MarketEvent) -> str:

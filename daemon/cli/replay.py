@@ -26,7 +26,9 @@ def add(commands: "argparse._SubParsersAction[Parser]") -> None:
     parser = commands.add_parser("replay", help="a recording through the same translators, onto the bus")
     parser.add_argument("file", metavar="FILE", type=Path, help="a recording: gzipped JSON Lines")
     parser.add_argument("--speed", type=_speed, default=1.0, metavar="N|max", help="times real time (default 1)")
-    parser.add_argument("--print", action="store_true", help="events as JSON lines on standard output; no bus, no database")
+    parser.add_argument(
+        "--print", action="store_true", help="events as JSON lines on standard output; no bus, no database"
+    )
     parser.set_defaults(run=_replay)
 
 

@@ -10,7 +10,9 @@ from daemon.cli.parsing import Parser
 def add(commands: "argparse._SubParsersAction[Parser]") -> None:
     """Add `run` to the command line."""
     parser = commands.add_parser("run", help="the daemon, in the foreground")
-    parser.add_argument("--demo", action="store_true", help="add the built-in simulated exchange: works with no network")
+    parser.add_argument(
+        "--demo", action="store_true", help="add the built-in simulated exchange: works with no network"
+    )
     parser.add_argument(
         "--role", default="all", metavar="ROLE", help="all, collect, handle, or handle:NAME[,NAME…] (default: all)"
     )

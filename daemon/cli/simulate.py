@@ -24,9 +24,15 @@ def _port(text: str) -> int:
 def add(commands: "argparse._SubParsersAction[Parser]") -> None:
     """Add `simulate` to the command line."""
     parser = commands.add_parser("simulate", help="the simulated exchange: Binance spot's public protocol on loopback")
-    parser.add_argument("--port", type=_port, default=8720, metavar="P", help="port on 127.0.0.1 (default 8720; 0: any free)")
-    parser.add_argument("--seed", type=int, default=1, metavar="N", help="the same seed gives the same order flow (default 1)")
-    parser.add_argument("--rate", type=_rate, default=200, metavar="N", help="order events a second, 1 to 50000 (default 200)")
+    parser.add_argument(
+        "--port", type=_port, default=8720, metavar="P", help="port on 127.0.0.1 (default 8720; 0: any free)"
+    )
+    parser.add_argument(
+        "--seed", type=int, default=1, metavar="N", help="the same seed gives the same order flow (default 1)"
+    )
+    parser.add_argument(
+        "--rate", type=_rate, default=200, metavar="N", help="order events a second, 1 to 50000 (default 200)"
+    )
     parser.set_defaults(run=lambda args: run_async(_simulate(args)))
 
 

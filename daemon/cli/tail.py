@@ -13,7 +13,9 @@ def add(commands: "argparse._SubParsersAction[Parser]") -> None:
     parser = commands.add_parser("tail", help="print events as they come")
     parser.add_argument("--exchange", metavar="X", help="only this exchange")
     parser.add_argument("--symbol", metavar="S", help="only this symbol, e.g. BTC/USDT")
-    parser.add_argument("--channel", metavar="C", choices=(*MARKET_CHANNELS, "system", "dead"), help="only this channel")
+    parser.add_argument(
+        "--channel", metavar="C", choices=(*MARKET_CHANNELS, "system", "dead"), help="only this channel"
+    )
     parser.add_argument("--json", action="store_true", help="one JSON object per line")
     parser.add_argument("--count", metavar="N", type=int, help="stop after N events")
     parser.set_defaults(run=lambda args: run_async(_tail(args)))
@@ -40,5 +42,3 @@ async def _tail(args: Namespace) -> int:
                     if left <= 0:
                         return EXIT_OK
     return EXIT_OK
-
-
