@@ -27,7 +27,7 @@ from daemon.exchanges.binance_messages import (
     nanoseconds,
 )
 from daemon.exchanges.book_sync import BookSync
-from daemon.exchanges.decimals import check, check_levels, is_zero
+from daemon.exchanges.decimals import check, check_levels, is_zero, sound_quote, sound_trade
 from daemon.exchanges.duplicates import CandleFilter, IdFilter
 from daemon.exchanges.symbols import split
 
@@ -178,13 +178,11 @@ class Binance(Exchange):
             self._routes[raw[: raw.find(b'"', len(PREFIX))]] = (decode, handler)
         return events
 
-    def _market(self, native: str) -> _Market:
-        """Return what is remembered of a symbol, beginning with it when it is new."""
-        market = self._markets.get(native)
-        if market is None:
-            symbol = self._unified(native)
-            market = _Market(symbol, lambda: self.requests.append(rest.depth_request(self._unified(native), native)))
-            self._markets[native] = market
+    def _begin(self, native: str) -> _Market:
+        """Begin to remember a symbol. Raises MalformedFrame for one that has no unified name."""
+        symbol = self._unified(native)
+        market = _Market(symbol, lambda: self.requests.append(rest.depth_request(self._unified(native), native)))
+        self._markets[native] = market
         return market
 
     def _unified(self, native: str) -> str:
@@ -196,8 +194,9 @@ class Binance(Exchange):
         return "/".join(parts)
 
     def _trade(self, m: TradeMessage, recv: int) -> Events:
-        market = self._market(m.s)
-        check((m.p, m.q))
+        market = self._markets.get(m.s) or self._begin(m.s)
+        if not sound_trade(m.p, m.q):
+            raise MalformedFrame(f"price {m.p!r} or amount {m.q!r} is not a plain decimal above 0")
         ts = nanoseconds(m.T)
         if market.trades.seen(m.t):
             return self._duplicate("trade")
@@ -205,8 +204,9 @@ class Binance(Exchange):
         return [Trade("binance", market.symbol, ts, recv, self.source, str(m.t), m.p, m.q, side)]
 
     def _aggregate_trade(self, m: AggregateTradeMessage, recv: int) -> Events:
-        market = self._market(m.s)
-        check((m.p, m.q))
+        market = self._markets.get(m.s) or self._begin(m.s)
+        if not sound_trade(m.p, m.q):
+            raise MalformedFrame(f"price {m.p!r} or amount {m.q!r} is not a plain decimal above 0")
         ts = nanoseconds(m.T)
         if m.f > m.l:
             raise MalformedFrame(f"aggregate trade {m.a} ends at {m.l}, before it begins at {m.f}")
@@ -216,17 +216,17 @@ class Binance(Exchange):
         return [Trade("binance", market.symbol, ts, recv, self.source, str(m.a), m.p, m.q, side)]
 
     def _book_ticker(self, m: BookTickerMessage, recv: int) -> Events:
-        market = self._market(m.s)
-        (bid, bid_size), (ask, ask_size) = _sides(m)
+        market = self._markets.get(m.s) or self._begin(m.s)
         if m.u <= market.quote_id:
             return self._duplicate("ticker")
+        bid, bid_size, ask, ask_size = (m.b, m.B, m.a, m.A) if sound_quote(m.b, m.B, m.a, m.A) else _sides(m)
         market.quote_id = m.u
         return [Ticker("binance", market.symbol, None, recv, self.source, bid, bid_size, ask, ask_size)]
 
     def _day_ticker(self, m: DayTickerMessage, recv: int) -> Events:
-        market = self._market(m.s)
+        market = self._markets.get(m.s) or self._begin(m.s)
         check((), (m.v, m.q))
-        (bid, bid_size), (ask, ask_size) = _sides(m)
+        bid, bid_size, ask, ask_size = _sides(m)
         idle = is_zero(m.v)  # without a trade in 24 hours prices are sent as 0
         last, opened, high, low = (None if idle and is_zero(price) else price for price in (m.c, m.o, m.h, m.l))
         check([price for price in (last, opened, high, low) if price is not None])
@@ -242,11 +242,10 @@ class Binance(Exchange):
         ]  # fmt: skip
 
     def _depth(self, m: DepthMessage, recv: int) -> Events:
-        market = self._market(m.s)
+        market = self._markets.get(m.s) or self._begin(m.s)
         if m.u < m.U:
             raise MalformedFrame(f"depth update ends at {m.u}, before it begins at {m.U}")
-        check_levels(m.b)
-        check_levels(m.a)
+        check_levels(m.b, m.a)
         ts, book = nanoseconds(m.E), market.book
         before = book.last_id
         events: Events = [
@@ -259,7 +258,7 @@ class Binance(Exchange):
         return events
 
     def _kline(self, m: KlineMessage, recv: int) -> Events:
-        market, k = self._market(m.s), m.k
+        market, k = self._markets.get(m.s) or self._begin(m.s), m.k
         if k.t > k.T:
             raise MalformedFrame(f"candle ends at {k.T}, before it opens at {k.t}")
         check((k.o, k.h, k.l, k.c), (k.v,))
@@ -294,7 +293,8 @@ class Binance(Exchange):
         history: Source = "backfill" if self.source == "ws" else self.source
         match request.kind:
             case "snapshot":
-                market = self._market(request.params["symbol"])
+                native = request.params["symbol"]
+                market = self._markets.get(native) or self._begin(native)
                 return [*market.book.snapshot(rest.snapshot(body, rest.Stamp(market.symbol, recv, live)))]
             case "trades":
                 return [*rest.trades(body, rest.Stamp(request.symbol, recv, history))]
@@ -315,8 +315,9 @@ class Binance(Exchange):
 
     def failed(self, request: Request) -> None:
         """Say that a request will not be answered; a book that still needs its snapshot asks with its next delta."""
-        if request.kind == "snapshot":
-            self._market(request.params["symbol"]).book.failed()
+        market = self._markets.get(request.params.get("symbol", ""))
+        if request.kind == "snapshot" and market is not None:
+            market.book.failed()
 
     def lost(self, feeds: Sequence[FeedKey], connection: int = 0) -> None:  # noqa: ARG002 # ids are per symbol
         """Say that nobody delivers these feeds any more: books start anew, and what comes next is no duplicate."""
@@ -353,19 +354,12 @@ def _method(method: str, streams: Sequence[str], message_id: int) -> str:
     return msgspec.json.encode({"method": method, "params": list(streams), "id": message_id}).decode()
 
 
-_Side: TypeAlias = tuple[str | None, str | None]
-
-
-def _sides(m: BookTickerMessage | DayTickerMessage) -> tuple[_Side, _Side]:
+def _sides(m: BookTickerMessage | DayTickerMessage) -> tuple[str | None, str | None, str | None, str | None]:
     """Return best bid and ask with sizes; a side that is 0 in both is empty. Raises MalformedFrame."""
-    try:
-        check((m.b, m.a), (m.B, m.A))
-    except MalformedFrame:
-        return _side(m.b, m.B), _side(m.a, m.A)
-    return (m.b, m.B), (m.a, m.A)
+    return *_side(m.b, m.B), *_side(m.a, m.A)
 
 
-def _side(price: str, size: str) -> _Side:
+def _side(price: str, size: str) -> tuple[str | None, str | None]:
     if is_zero(price) and is_zero(size):
         check((), (price, size))
         return None, None

@@ -22,7 +22,8 @@ _MESSAGES: Final[dict[str, Any]] = {
 PLAIN: Final = {kind: msgspec.json.Decoder(message) for kind, message in _MESSAGES.items()}
 """Decoders of raw frames by event type."""
 COMBINED: Final[dict[str, msgspec.json.Decoder[messages.Combined[Any]]]] = {
-    kind: msgspec.json.Decoder(messages.Combined.__class_getitem__(message)) for kind, message in _MESSAGES.items()
+    kind: msgspec.json.Decoder(messages.Combined[message])  # type: ignore[valid-type] # a type only at run time
+    for kind, message in _MESSAGES.items()
 }
 """Decoders of combined frames by event type."""
 _KIND_BY_STREAM: Final = {

@@ -124,8 +124,7 @@ def _instrument(answer: SymbolAnswer) -> Instrument:
 def snapshot(body: bytes | str, stamp: Stamp) -> Book:
     """Read an order book; it has an id and no time."""
     answer = _depth.decode(body)
-    check_levels(answer.bids)
-    check_levels(answer.asks)
+    check_levels(answer.bids, answer.asks)
     return Book(
         NAME, stamp.symbol, None, stamp.recv, stamp.source, "snapshot", answer.bids, answer.asks,
         last_id=answer.lastUpdateId,

@@ -24,28 +24,40 @@ def check(positive: Sequence[str], others: Sequence[str] = ()) -> None:
 
     Joining first makes the character check one pass in C; float only looks, nothing of it is kept.
     """
-    if "".join((*positive, *others)).encode().translate(None, _PLAIN):
-        raise MalformedFrame(f"not a plain decimal among {_excerpt(positive, others)}")
     try:
-        sum(map(float, others))
-        sound = min(map(float, positive), default=1.0) > 0
-    except ValueError as error:
-        raise MalformedFrame(f"not a plain decimal among {_excerpt(positive, others)}") from error
+        plain = not "".join((*positive, *others)).encode().translate(None, _PLAIN)
+        sound = plain and all(map(float, positive)) and sum(map(float, others)) >= 0
+    except ValueError:
+        sound = False
     if not sound:
-        raise MalformedFrame(f"a price or traded amount is not above 0 among {_excerpt(positive, ())}")
+        named = ", ".join(map(repr, (*positive, *others)[:8]))
+        raise MalformedFrame(f"not a plain decimal, or not above 0 where it must be: {named}")
 
 
-def check_levels(levels: Sequence[Level]) -> None:
-    """Raise MalformedFrame unless every price exceeds 0 and every amount is a plain decimal."""
-    if levels:
-        prices, amounts = zip(*levels, strict=True)
+def check_levels(bids: Sequence[Level], asks: Sequence[Level]) -> None:
+    """Raise MalformedFrame unless every price of a book exceeds 0 and every amount is a plain decimal."""
+    if bids or asks:
+        prices, amounts = zip(*bids, *asks, strict=True)
         check(prices, amounts)
+
+
+def sound_trade(price: str, amount: str) -> bool:
+    """Whether both are plain decimals above 0: `check` unrolled for the most frequent messages, at a third of it."""
+    try:
+        return not f"{price}{amount}".encode().translate(None, _PLAIN) and float(price) > 0 < float(amount)
+    except ValueError:
+        return False
+
+
+def sound_quote(bid: str, bid_size: str, ask: str, ask_size: str) -> bool:
+    """Whether all are plain decimals and the prices exceed 0: `check` unrolled likewise."""
+    try:
+        plain = not f"{bid}{bid_size}{ask}{ask_size}".encode().translate(None, _PLAIN)
+        return plain and float(bid) > 0 < float(ask) and float(bid_size) >= 0 <= float(ask_size)
+    except ValueError:
+        return False
 
 
 def is_zero(amount: str) -> bool:
     """Whether a checked decimal is zero."""
     return not amount.strip("0.")
-
-
-def _excerpt(positive: Sequence[str], others: Sequence[str]) -> str:
-    return ", ".join(map(repr, (*positive, *others)[:6]))
