@@ -6,7 +6,7 @@ Times are passed in. A collector, a replay and a test drive a translator in the 
 """
 
 from abc import ABC, abstractmethod
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Mapping, Sequence
 from typing import ClassVar, Literal
 
@@ -110,6 +110,10 @@ class Exchange(ABC):
         self.source: Source = source
         self.requests: deque[Request] = deque()
         self.notices: deque[Notice] = deque()
+        self.duplicates: Counter[str] = Counter()
+        """Events dropped as already published, by channel; the owner turns them into metrics."""
+        self.resyncs = 0
+        """Sequence breaks after which a book started anew from a snapshot."""
 
     # instruments
     @abstractmethod

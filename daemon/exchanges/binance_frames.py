@@ -1,0 +1,65 @@
+"""What kind of frame Binance spot sent, and which decoder reads it."""
+
+from typing import Any, Final
+
+import msgspec
+
+from daemon.exchanges import binance_messages as messages
+from daemon.exchanges.base import Notice
+
+PREFIX: Final = b'{"stream":"'
+"""How a combined frame begins; the stream's name follows."""
+
+_MESSAGES: Final[dict[str, Any]] = {
+    "trade": messages.TradeMessage,
+    "aggTrade": messages.AggregateTradeMessage,
+    "bookTicker": messages.BookTickerMessage,
+    "24hrTicker": messages.DayTickerMessage,
+    "depthUpdate": messages.DepthMessage,
+    "kline": messages.KlineMessage,
+}
+"""The message of each event type."""
+PLAIN: Final = {kind: msgspec.json.Decoder(message) for kind, message in _MESSAGES.items()}
+"""Decoders of raw frames by event type."""
+COMBINED: Final[dict[str, msgspec.json.Decoder[messages.Combined[Any]]]] = {
+    kind: msgspec.json.Decoder(messages.Combined[message])  # type: ignore[valid-type] # a type only at run time
+    for kind, message in _MESSAGES.items()
+}
+"""Decoders of combined frames by event type."""
+_KIND_BY_STREAM: Final = {
+    "trade": "trade",
+    "aggTrade": "aggTrade",
+    "bookTicker": "bookTicker",
+    "ticker": "24hrTicker",
+    "depth": "depthUpdate",
+    "depth@100ms": "depthUpdate",
+    **{f"kline_{timeframe}": "kline" for timeframe in messages.TIMEFRAMES},
+}
+
+
+def kind_of(stream: str, payload: Any) -> str:
+    """Return the event type of a payload: what it says itself, else what its stream or its fields say, else ""."""
+    if not isinstance(payload, dict):
+        return ""
+    named = payload.get("e")
+    if isinstance(named, str):
+        return named
+    by_stream = _KIND_BY_STREAM.get(stream.partition("@")[2], "")
+    return by_stream or ("bookTicker" if "u" in payload and "s" in payload else "")
+
+
+def notice_of(kind: str, payload: Any) -> Notice:
+    """Say what a frame is that carries no market data.
+
+    {"result":null,"id":1}; {"code":2,"msg":"Invalid request: …"}; {"error":{"code":2,"msg":"…"},"id":1};
+    {"e":"serverShutdown","E":1770123456789}: sections "Live Subscribing", "Error Messages" and "Server Shutdown" of
+    https://developers.binance.com/docs/binance-spot-api-docs/web-socket-streams
+    """
+    if kind == "serverShutdown":
+        return Notice("reconnect", "the server is about to shut down")
+    if isinstance(payload, dict) and not kind:
+        if payload.get("error") is not None or ("code" in payload and "msg" in payload):
+            return Notice("refused", msgspec.json.encode(payload.get("error") or payload).decode()[:500])
+        if "result" in payload:
+            return Notice("control", msgspec.json.encode(payload).decode()[:500])
+    return Notice("unknown", kind[:100] or msgspec.json.encode(payload).decode()[:100])

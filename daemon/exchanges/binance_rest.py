@@ -1,0 +1,177 @@
+"""Binance spot's public REST calls: what to ask, and what the answers become.
+
+https://developers.binance.com/docs/binance-spot-api-docs/rest-api/market-data-endpoints (weights stand there too)
+"""
+
+from collections.abc import Mapping
+from typing import Final
+
+import msgspec
+
+from bus.clock import MILLISECOND
+from bus.errors import MalformedFrame
+from bus.events import Book, Candle, Side, Source, Trade
+from daemon.exchanges.base import Instrument, Request
+from daemon.exchanges.binance_messages import (
+    AggregateTradeAnswer,
+    DepthAnswer,
+    ExchangeInfoAnswer,
+    KlineAnswer,
+    SymbolAnswer,
+    TradeAnswer,
+    nanoseconds,
+)
+from daemon.exchanges.decimals import check, check_levels
+
+NAME: Final = "binance"
+RENAMED: Final = {"YOYO": "YOYOW", "BCHSV": "BSV"}
+"""Currency codes that ccxt names otherwise than Binance does."""
+PAGE: Final = 1000
+"""The most trades or candles in one answer."""
+
+_exchange_info = msgspec.json.Decoder(ExchangeInfoAnswer)
+_depth = msgspec.json.Decoder(DepthAnswer)
+_trades = msgspec.json.Decoder(list[TradeAnswer])
+_aggregates = msgspec.json.Decoder(list[AggregateTradeAnswer])
+_klines = msgspec.json.Decoder(list[KlineAnswer])
+
+
+class Stamp(msgspec.Struct, frozen=True):
+    """What all events of one answer share."""
+
+    symbol: str
+    recv: int
+    source: Source
+
+
+def instruments_request() -> Request:
+    """Ask for all symbols and their trading rules: weight 20."""
+    return Request("instruments", "/api/v3/exchangeInfo", {}, 20)
+
+
+def depth_request(symbol: str, native: str) -> Request:
+    """Ask for the best 1,000 levels of each side: weight 50."""
+    return Request("snapshot", "/api/v3/depth", {"symbol": native, "limit": "1000"}, 50, symbol)
+
+
+def trades_request(symbol: str, native: str, from_id: str | None) -> Request:
+    """Ask for a page of trades from an id on, or the most recent ones: weight 25."""
+    params = {"symbol": native, "limit": str(PAGE)}
+    if from_id is None:
+        return Request("trades", "/api/v3/trades", params, 25, symbol)
+    return Request("trades", "/api/v3/historicalTrades", params | {"fromId": from_id}, 25, symbol)
+
+
+def aggregates_request(symbol: str, native: str, from_id: str | None, start: int | None) -> Request:
+    """Ask for a page of aggregate trades from an id or a time (ns) on, or the most recent ones: weight 4."""
+    params = {"symbol": native, "limit": str(PAGE)}
+    if from_id is not None:
+        params["fromId"] = from_id
+    elif start is not None:
+        params["startTime"] = str(_ceil_ms(start))
+    return Request("aggregates", "/api/v3/aggTrades", params, 4, symbol)
+
+
+def first_trade_request(symbol: str, native: str, start: int) -> Request:
+    """Ask for the first aggregate trade of a time span: its first trade begins a page of single trades."""
+    params = {"symbol": native, "limit": "1", "startTime": str(_ceil_ms(start))}
+    return Request("first_trade", "/api/v3/aggTrades", params, 4, symbol)
+
+
+def candles_request(symbol: str, native: str, timeframe: str, start: int, end: int) -> Request:
+    """Ask for a page of candles that open in [start, end] (ns): weight 2."""
+    params = {"symbol": native, "interval": timeframe, "startTime": str(_ceil_ms(start))}
+    params |= {"endTime": str(end // MILLISECOND), "limit": str(PAGE)}
+    return Request("candles", "/api/v3/klines", params, 2, symbol, timeframe)
+
+
+def _ceil_ms(time: int) -> int:
+    return -(-time // MILLISECOND)
+
+
+def instruments(body: bytes | str) -> dict[str, Instrument]:
+    """Read the list of symbols, by unified symbol."""
+    found: dict[str, Instrument] = {}
+    for answer in _exchange_info.decode(body).symbols:
+        instrument = _instrument(answer)
+        # A delisted market can have the name of a living one.
+        if instrument.active or instrument.symbol not in found:
+            found[instrument.symbol] = instrument
+    return found
+
+
+def _instrument(answer: SymbolAnswer) -> Instrument:
+    base = RENAMED.get(answer.baseAsset, answer.baseAsset)
+    quote = RENAMED.get(answer.quoteAsset, answer.quoteAsset)
+    rules = {rule.filterType: rule for rule in answer.filters}
+    price, lot = rules.get("PRICE_FILTER"), rules.get("LOT_SIZE")
+    notional = rules.get("NOTIONAL") or rules.get("MIN_NOTIONAL")
+    return Instrument(
+        exchange=NAME,
+        symbol=f"{base}/{quote}",
+        native=answer.symbol,
+        base=base,
+        quote=quote,
+        kind="spot",
+        active=answer.status == "TRADING",
+        tick_size=price.tickSize if price else None,
+        lot_size=lot.stepSize if lot else None,
+        min_amount=lot.minQty if lot else None,
+        min_notional=notional.minNotional if notional else None,
+    )
+
+
+def snapshot(body: bytes | str, stamp: Stamp) -> Book:
+    """Read an order book; it has an id and no time."""
+    answer = _depth.decode(body)
+    check_levels(answer.bids, answer.asks)
+    return Book(
+        NAME, stamp.symbol, None, stamp.recv, stamp.source, "snapshot", answer.bids, answer.asks,
+        last_id=answer.lastUpdateId,
+    )  # fmt: skip
+
+
+def trades(body: bytes | str, stamp: Stamp) -> list[Trade]:
+    """Read a page of single trades."""
+    answers = _trades.decode(body)
+    return [_trade(stamp, t.id, t.time, t.price, t.qty, maker_bought=t.isBuyerMaker) for t in answers]
+
+
+def aggregates(body: bytes | str, stamp: Stamp) -> list[Trade]:
+    """Read a page of aggregate trades; their ids are the aggregates' own."""
+    answers = _aggregates.decode(body)
+    return [_trade(stamp, t.a, t.T, t.p, t.q, maker_bought=t.m) for t in answers]
+
+
+def first_trade_id(body: bytes | str) -> str | None:
+    """Read the id of the single trade that begins the first aggregate, None when there is none."""
+    answers = _aggregates.decode(body)
+    return str(answers[0].f) if answers else None
+
+
+def _trade(stamp: Stamp, identity: int, time: int, price: str, amount: str, *, maker_bought: bool) -> Trade:
+    check((price, amount))
+    side: Side = "sell" if maker_bought else "buy"
+    return Trade(
+        NAME, stamp.symbol, nanoseconds(time), stamp.recv, stamp.source, str(identity), price, amount, side
+    )  # fmt: skip
+
+
+def candles(body: bytes | str, stamp: Stamp, timeframe: str) -> list[Candle]:
+    """Read a page of candles; they carry no event time. Closed is what had ended when the answer was received."""
+    return [_candle(answer, stamp, timeframe) for answer in _klines.decode(body)]
+
+
+def _candle(k: KlineAnswer, stamp: Stamp, timeframe: str) -> Candle:
+    if k.open_time > k.close_time:
+        raise MalformedFrame(f"candle ends at {k.close_time}, before it opens at {k.open_time}")
+    check((k.open, k.high, k.low, k.close), (k.volume,))
+    return Candle(
+        NAME, stamp.symbol, None, stamp.recv, stamp.source, timeframe, nanoseconds(k.open_time),
+        k.open, k.high, k.low, k.close, k.volume, k.trades, closed=nanoseconds(k.close_time) < stamp.recv,
+    )  # fmt: skip
+
+
+def by_native(instruments: Mapping[str, Instrument]) -> dict[str, str]:
+    """Return the unified symbols by Binance's own."""
+    return {instrument.native: symbol for symbol, instrument in instruments.items()}

@@ -1,0 +1,113 @@
+"""How one symbol's book deltas are aligned with a REST snapshot, and what happens when one is missing.
+
+A break concerns that symbol alone: its deltas are buffered, a snapshot is asked for, and when the snapshot reaches
+into the buffer it is published with the deltas that follow it.
+"""
+
+from bisect import insort
+from collections.abc import Callable
+from operator import attrgetter
+from typing import Final
+
+import msgspec
+
+from bus.errors import MalformedFrame
+from bus.events import Book
+
+MAX_BUFFERED: Final = 5_000
+"""Deltas held while waiting for a snapshot: over eight minutes at ten a second."""
+
+_by_last_id = attrgetter("last_id")
+
+
+class BookSync:
+    """The position of one symbol's book. Deltas carry `first_id` and `last_id`; `ask` asks for a snapshot.
+
+    The rule is Binance's, https://developers.binance.com/docs/binance-spot-api-docs/web-socket-streams
+    "How to manage a local order book correctly": the first delta after snapshot `id` has first_id <= id + 1 and
+    last_id > id, and each one after it begins at most one above its predecessor's end.
+    """
+
+    def __init__(self, ask: Callable[[], None]) -> None:
+        self._ask = ask
+        self._buffer: list[Book] = []
+        self._asked = False
+        self.last_id: int | None = None
+        """The id that the published book stands at, None while it waits for a snapshot."""
+
+    def delta(self, delta: Book) -> list[Book]:
+        """Return what a delta gives rise to: itself, or nothing when it is old or has to wait.
+
+        After a break `last_id` is None; nothing with `last_id` set means that the delta was a duplicate.
+        """
+        first, last = _ids(delta)
+        if self.last_id is None:
+            self._wait(delta)
+            return []
+        if last <= self.last_id:
+            return []
+        if first > self.last_id + 1:
+            self.last_id = None
+            self._wait(delta)
+            return []
+        self.last_id = last
+        return [delta]
+
+    def snapshot(self, snapshot: Book) -> list[Book]:
+        """Return the snapshot and the buffered deltas that follow it; nothing when it is too old or not wanted.
+
+        One that is too old is asked for again.
+        """
+        self._asked = False
+        if self.last_id is not None or not self._buffer:
+            return []
+        _, last = _ids(snapshot)
+        tail = self._contiguous_tail()
+        if last + 1 < _ids(tail[0])[0]:
+            self._request()
+            return []
+        events = [snapshot]
+        for delta in tail:
+            end = _ids(delta)[1]
+            if end > last:
+                events.append(msgspec.structs.replace(delta, prev_id=last))
+                last = end
+        self.last_id = last
+        self._buffer = []
+        return events
+
+    def failed(self) -> None:
+        """Say that the snapshot will not come; the next delta asks again."""
+        self._asked = False
+
+    def reset(self) -> None:
+        """Start anew: nobody delivers this book any more."""
+        self.last_id = None
+        self._buffer = []
+        self._asked = False
+
+    def _wait(self, delta: Book) -> None:
+        insort(self._buffer, delta, key=_by_last_id)
+        if len(self._buffer) > MAX_BUFFERED:
+            del self._buffer[: MAX_BUFFERED // 2]
+            self._asked = False  # an answer that took this long will not come
+        if not self._asked:
+            self._request()
+
+    def _request(self) -> None:
+        self._asked = True
+        self._ask()
+
+    def _contiguous_tail(self) -> list[Book]:
+        """Return the end of the buffer behind its last hole: a snapshot from before the hole would be of no use."""
+        start = len(self._buffer) - 1
+        while start > 0 and _ids(self._buffer[start - 1])[1] + 1 >= _ids(self._buffer[start])[0]:
+            start -= 1
+        return self._buffer[start:]
+
+
+def _ids(event: Book) -> tuple[int, int]:
+    """Return first and last id; a snapshot has its last id alone."""
+    if event.last_id is None:
+        raise MalformedFrame("a book message without an update id cannot be aligned")
+    return (event.last_id if event.first_id is None else event.first_id), event.last_id

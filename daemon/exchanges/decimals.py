@@ -1,0 +1,63 @@
+"""What makes a decimal string sound: exchanges' numbers are checked here and passed on unchanged."""
+
+from collections.abc import Sequence
+from typing import Annotated, Final, TypeAlias
+
+from msgspec import Meta
+
+from bus.errors import MalformedFrame
+from bus.events import Level
+
+MAX_LEVELS: Final = 10_000
+"""The most levels that one side of a book message may have; exchanges send at most 5,000."""
+
+Number: TypeAlias = Annotated[str, Meta(min_length=1, max_length=40)]
+"""A decimal as typed decoding lets it through; the digits still want `check`."""
+Levels: TypeAlias = Annotated[list[tuple[Number, Number]], Meta(max_length=MAX_LEVELS)]
+"""One side of a book message."""
+
+_PLAIN: Final = b"0123456789."
+
+
+def check(positive: Sequence[str], others: Sequence[str] = ()) -> None:
+    """Raise MalformedFrame unless all are plain decimals (no sign, no exponent) and those in `positive` exceed 0.
+
+    Joining first makes the character check one pass in C; float only looks, nothing of it is kept.
+    """
+    try:
+        plain = not "".join((*positive, *others)).encode().translate(None, _PLAIN)
+        sound = plain and all(map(float, positive)) and sum(map(float, others)) >= 0
+    except ValueError:
+        sound = False
+    if not sound:
+        named = ", ".join(map(repr, (*positive, *others)[:8]))
+        raise MalformedFrame(f"not a plain decimal, or not above 0 where it must be: {named}")
+
+
+def check_levels(bids: Sequence[Level], asks: Sequence[Level]) -> None:
+    """Raise MalformedFrame unless every price of a book exceeds 0 and every amount is a plain decimal."""
+    if bids or asks:
+        prices, amounts = zip(*bids, *asks, strict=True)
+        check(prices, amounts)
+
+
+def sound_trade(price: str, amount: str) -> bool:
+    """Whether both are plain decimals above 0: `check` unrolled for the most frequent messages, at a third of it."""
+    try:
+        return not f"{price}{amount}".encode().translate(None, _PLAIN) and float(price) > 0 < float(amount)
+    except ValueError:
+        return False
+
+
+def sound_quote(bid: str, bid_size: str, ask: str, ask_size: str) -> bool:
+    """Whether all are plain decimals and the prices exceed 0: `check` unrolled likewise."""
+    try:
+        plain = not f"{bid}{bid_size}{ask}{ask_size}".encode().translate(None, _PLAIN)
+        return plain and float(bid) > 0 < float(ask) and float(bid_size) >= 0 <= float(ask_size)
+    except ValueError:
+        return False
+
+
+def is_zero(amount: str) -> bool:
+    """Whether a checked decimal is zero."""
+    return not amount.strip("0.")

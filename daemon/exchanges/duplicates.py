@@ -1,0 +1,73 @@
+"""What has been published already: overlapping connections deliver everything twice, subscribers get it once."""
+
+from bisect import bisect_right
+from collections import deque
+from typing import Final
+
+MAX_RANGES: Final = 10_000
+"""Ranges of missing ids that are remembered; ids below a forgotten one count as new (the database knows better)."""
+CLOSED_REMEMBERED: Final = 16
+"""Closed candles that are remembered for each feed."""
+
+
+class IdFilter:
+    """Exact memory of rising ids: the last one, and the ranges below it that have not come.
+
+    An id that was missing is new however late it comes; so is everything from before the first one.
+    """
+
+    def __init__(self) -> None:
+        self.last = -1
+        self._starts: list[int] = []
+        self._ends: list[int] = []
+        self._floor = 0
+
+    def seen(self, identity: int) -> bool:
+        """Return whether this id came before, and remember it."""
+        if identity > self.last:
+            if identity != self.last + 1:
+                self._insert(len(self._starts), self.last + 1, identity - 1)
+            self.last = identity
+            return False
+        return self._fill(identity)
+
+    def _fill(self, identity: int) -> bool:
+        """Take an id out of the missing range that it lies in."""
+        if identity < self._floor:
+            return False
+        index = bisect_right(self._starts, identity) - 1
+        if index < 0 or self._ends[index] < identity:
+            return True
+        start, end = self._starts.pop(index), self._ends.pop(index)
+        if identity < end:
+            self._insert(index, identity + 1, end)
+        if start < identity:
+            self._insert(index, start, identity - 1)
+        return False
+
+    def _insert(self, index: int, start: int, end: int) -> None:
+        self._starts.insert(index, start)
+        self._ends.insert(index, end)
+        if len(self._starts) > MAX_RANGES:
+            del self._starts[0]
+            self._floor = self._ends.pop(0) + 1
+
+
+class CandleFilter:
+    """What one candle feed has published. A candle's closing is never dropped unless that very closing came before."""
+
+    def __init__(self) -> None:
+        self._last = (-1, -1)
+        self._closed: deque[int] = deque(maxlen=CLOSED_REMEMBERED)
+
+    def seen(self, open_time: int, event_time: int, *, closed: bool) -> bool:
+        """Return whether this state of a candle, or a newer one, came before, and remember it."""
+        if open_time in self._closed:
+            return True
+        position = (open_time, event_time)
+        if closed:
+            self._closed.append(open_time)
+        elif position <= self._last:
+            return True
+        self._last = max(self._last, position)
+        return False
