@@ -1,0 +1,26 @@
+"""How long to wait before trying again: exponential, with full jitter, so that many who failed together part ways."""
+
+import random
+
+
+class Backoff:
+    """Delays drawn evenly from [0, min(longest, first * 2^n)] after n failures in a row.
+
+    Source: "Exponential Backoff And Jitter", AWS Architecture Blog.
+    """
+
+    def __init__(self, rng: random.Random, first: float = 0.5, longest: float = 30.0) -> None:
+        self._rng = rng
+        self._first = first
+        self._longest = longest
+        self._failures = 0
+
+    def next(self) -> float:
+        """Count a failure and return the seconds to wait."""
+        ceiling = min(self._longest, self._first * 2.0 ** min(self._failures, 32))
+        self._failures += 1
+        return self._rng.uniform(0, ceiling)
+
+    def reset(self) -> None:
+        """Forget the failures: it works again."""
+        self._failures = 0

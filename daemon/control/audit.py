@@ -1,0 +1,100 @@
+"""Writes every command, its sender and outcome into `command_log`, without making commands wait for the database."""
+
+import asyncio
+import json
+import random
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any, Final, NamedTuple
+
+import asyncpg
+import structlog
+from pydantic import JsonValue
+
+from bus.clock import SECOND, Clock
+from daemon.backoff import Backoff
+from daemon.control.reply import Problem
+
+log = structlog.get_logger(__name__)
+
+WAITING: Final = 1_000
+"""Records that wait for the database at most; beyond that they go to the log alone."""
+_DEADLINE: Final = 10.0
+_INSERT: Final = """
+insert into command_log (id, ts, client, command, args, status, result, error, finished_at)
+values ($1, $2, $3, $4, $5::jsonb, $6, $7::jsonb, $8::jsonb, $9)
+on conflict do nothing
+"""
+
+
+class Record(NamedTuple):
+    """One command and what became of it; times are ns UTC."""
+
+    id: str
+    ts: int
+    client: str
+    command: str
+    args: Mapping[str, Any]
+    status: str
+    result: JsonValue
+    error: Problem | None
+    finished_at: int
+
+
+class AuditLog:
+    """Takes records at once and writes them when the database is there; `run` is a supervised role."""
+
+    def __init__(self, pool: asyncpg.Pool, clock: Clock, rng: random.Random) -> None:
+        self._pool = pool
+        self._clock = clock
+        self._backoff = Backoff(rng)
+        self._queue: asyncio.Queue[Record] = asyncio.Queue(WAITING)
+        self._current: Record | None = None
+
+    def record(self, record: Record) -> None:
+        """Hand over a record. Never waits."""
+        if self._queue.full():
+            log.error("command not recorded in the database", record=record._asdict())
+        else:
+            self._queue.put_nowait(record)
+
+    async def run(self) -> None:
+        """Write records, in order, until cancelled; a record leaves only once it is written or refused for good."""
+        while True:
+            if self._current is None:
+                self._current = await self._queue.get()
+            try:
+                await self._write(self._current)
+            except (asyncpg.DataError, ValueError, TypeError, RecursionError):
+                log.exception("command cannot be recorded", id=self._current.id, command=self._current.command)
+            except (OSError, TimeoutError, asyncpg.InterfaceError, asyncpg.PostgresError) as error:
+                log.warning("command not yet recorded", id=self._current.id, reason=str(error))
+                await self._clock.sleep(self._backoff.next())
+                continue
+            self._backoff.reset()
+            self._current = None
+
+    async def _write(self, record: Record) -> None:
+        error = json.dumps(record.error._asdict()) if record.error else None
+        await self._pool.execute(
+            _INSERT,
+            record.id,
+            _moment(record.ts),
+            record.client or None,
+            record.command,
+            _jsonb(record.args),
+            record.status,
+            _jsonb(record.result) if record.result is not None else None,
+            error,
+            _moment(record.finished_at),
+            timeout=_DEADLINE,
+        )
+
+
+def _jsonb(value: Any) -> str:
+    """Spell a value for jsonb, which takes every character but NUL."""
+    return json.dumps(value, default=str).replace("\\u0000", "\\ufffd")
+
+
+def _moment(ns: int) -> datetime:
+    return datetime.fromtimestamp(ns / SECOND, UTC)

@@ -1,0 +1,44 @@
+"""Carries out one request: finds the command, checks the arguments, runs it under its deadline, words the outcome."""
+
+import asyncio
+
+import structlog
+from pydantic import JsonValue
+
+from bus.clock import MILLISECOND, Clock
+from bus.errors import MarketdError
+from daemon.control.command import Commands
+from daemon.control.reply import Problem, Reply, Status
+from daemon.control.request import Rejected, Request, Sender
+
+log = structlog.get_logger(__name__)
+
+
+async def execute(commands: Commands, request: Request, clock: Clock) -> Reply:
+    """Do what is asked and return the reply. Whatever goes wrong is part of the reply."""
+    try:
+        result = await _run(commands, request, clock)
+    except Rejected as error:
+        return refuse(request, "rejected", error.code, str(error))
+    except TimeoutError:
+        return refuse(request, "failed", "timeout", "not done within the command's deadline")
+    except MarketdError as error:
+        return refuse(request, "failed", "failed", str(error))
+    except Exception as error:  # a bug in one command is not the end of the control server
+        log.exception("command crashed", command=request.command, id=request.id)
+        return refuse(request, "failed", "internal", f"{type(error).__name__}: {error}")
+    return Reply(request.id, request.client, request.command, "done", result)
+
+
+async def _run(commands: Commands, request: Request, clock: Clock) -> JsonValue:
+    command = commands.find(request.command)
+    if request.expires is not None and clock.now() > request.expires * MILLISECOND:
+        raise Rejected("expired", "the command had expired before it was read")
+    arguments = command.parse(request.args)
+    async with asyncio.timeout(command.deadline):
+        return await command.run(arguments)
+
+
+def refuse(to: Request | Sender, status: Status, code: str, message: str) -> Reply:
+    """Word a reply that says why something was not done."""
+    return Reply(to.id, to.client, to.command, status, error=Problem(code, message))

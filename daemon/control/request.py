@@ -1,0 +1,107 @@
+"""One entry of the command stream, read with care: it was written by other people's software, or by hand."""
+
+import json
+from collections.abc import Mapping
+from typing import Any, Final, NamedTuple
+
+from daemon.nearest import did_you_mean
+
+MAX_BYTES: Final = 16 * 1024
+MAX_ID: Final = 128
+MAX_DIGITS: Final = 18
+FIELDS: Final = ("command", "args", "id", "client", "expires", "expect_version")
+
+
+class Rejected(Exception):
+    """A request that is not carried out; `code` is for programs, the text for people."""
+
+    def __init__(self, code: str, message: str) -> None:
+        super().__init__(message)
+        self.code = code
+
+
+class Request(NamedTuple):
+    """A command as it was asked for. `id` is the sender's, or the entry's own where it sent none."""
+
+    entry: str
+    id: str
+    client: str
+    command: str
+    args: Mapping[str, Any]
+    expires: int | None
+    """Unix milliseconds."""
+    expect_version: int | None
+
+
+class Sender(NamedTuple):
+    """Who wants an answer: all that is known of a request before it is understood."""
+
+    entry: str
+    id: str
+    client: str
+    command: str
+
+
+def sender(entry: str, fields: Mapping[bytes, bytes]) -> Sender:
+    """Read what an answer needs, from any garbage; what is too long to be a name is left out."""
+    return Sender(entry, _name(fields, "id") or entry, _name(fields, "client"), _name(fields, "command"))
+
+
+def parse(entry: str, fields: Mapping[bytes, bytes]) -> Request:
+    """Read a request. Raises Rejected with a sentence that names the field."""
+    size = sum(len(name) + len(value) for name, value in fields.items())
+    if size > MAX_BYTES:
+        raise Rejected("too_large", f"the command has {size} bytes; at most {MAX_BYTES} are taken")
+    text = {_text("a field name", name): value for name, value in fields.items()}
+    for name in text:
+        if name not in FIELDS:
+            guess = did_you_mean(name, FIELDS) or f"; there are {', '.join(FIELDS)}"
+            raise Rejected("malformed", f'there is no field "{name[:64]}"{guess}')
+    values = {name: _text(name, value) for name, value in text.items()}
+    for name in ("id", "client", "command"):
+        if len(values.get(name, "")) > MAX_ID:
+            raise Rejected("malformed", f"{name} has more than {MAX_ID} characters")
+    if not values.get("command"):
+        raise Rejected("malformed", "the field command is missing")
+    who = sender(entry, fields)
+    return Request(
+        entry=entry,
+        id=who.id,
+        client=who.client,
+        command=who.command,
+        args=_args(values.get("args", "")),
+        expires=_integer(values, "expires"),
+        expect_version=_integer(values, "expect_version"),
+    )
+
+
+def _name(fields: Mapping[bytes, bytes], field: str) -> str:
+    value = fields.get(field.encode(), b"")
+    text = value.decode("utf-8", "replace") if len(value) <= MAX_ID * 4 else ""
+    return text if len(text) <= MAX_ID else ""
+
+
+def _text(name: str, value: bytes) -> str:
+    try:
+        return value.decode("utf-8")
+    except UnicodeDecodeError:
+        raise Rejected("malformed", f"{name} is no UTF-8 text") from None
+
+
+def _args(text: str) -> dict[str, Any]:
+    try:
+        value = json.loads(text) if text else {}
+    except (ValueError, RecursionError) as error:
+        raise Rejected("malformed", f"args is no JSON object: {error}") from None
+    if not isinstance(value, dict):
+        raise Rejected("malformed", 'args is no JSON object, like {"level": "debug"}')
+    return value
+
+
+def _integer(values: Mapping[str, str], name: str) -> int | None:
+    text = values.get(name, "")
+    if not text:
+        return None
+    if not (text.isascii() and text.isdecimal() and len(text) <= MAX_DIGITS):
+        raise Rejected("malformed", f"{name} is no whole number")
+    return int(text)

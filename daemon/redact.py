@@ -1,0 +1,61 @@
+"""Takes secrets out of text that leaves the process: logs, error messages, /ready."""
+
+import json
+import re
+import threading
+from typing import Final
+from urllib.parse import quote, unquote, urlsplit
+
+MASK: Final = "***"
+
+_SENSITIVE: Final = (
+    r"(?:[a-z0-9]+[_.-])*[a-z0-9]*"
+    r"(?:key|secret|token|signature|password|passwd|passphrase|authorization|credentials?)"
+)
+_SENSITIVE_NAME: Final = re.compile(rf"{_SENSITIVE}\Z", re.IGNORECASE)
+# The password of any URL, up to the last @ before the path: a raw @, ? or # in it must not save its tail.
+_URL_PASSWORD: Final = re.compile(r"([a-z][a-z0-9+.-]*://[^\s\"'@/:]*):[^\s\"'/]*@", re.IGNORECASE)
+# name=value, "name": "value", 'name': 'value', Name: Bearer value; quotes may be escaped by an outer string.
+_ASSIGNMENT: Final = re.compile(
+    rf"(?<![a-z0-9])({_SENSITIVE}\\*[\"']?\s*[=:]\s*)"
+    r"(?:\\*\"[^\"]*\"|\\*'[^']*'|(?:(?:Bearer|Basic)\s+)?[^\s&\"',;}\])]+)",
+    re.IGNORECASE,
+)
+_SHORTEST: Final = 4
+
+_lock = threading.Lock()
+_registered: tuple[str, ...] = ()
+
+
+def register_secret(secret: str) -> None:
+    """Have a value masked wherever it turns up from now on, in the spellings that URLs, JSON and repr() give it.
+
+    Values of fewer than 4 characters are ignored: masking them would blank out innocent text.
+    """
+    global _registered  # noqa: PLW0603 # one process, one list: a secret is secret in every logger
+    if len(secret) < _SHORTEST:
+        return
+    spellings = {secret, quote(secret, safe=""), unquote(secret), json.dumps(secret)[1:-1], repr(secret)[1:-1]}
+    with _lock:
+        _registered = tuple(sorted({*_registered, *spellings}, key=len, reverse=True))
+
+
+def register_url(url: str) -> None:
+    """Register the password that a URL carries, if it carries one."""
+    password = urlsplit(url).password
+    if password:
+        register_secret(unquote(password))
+        register_secret(password)
+
+
+def redact(text: str) -> str:
+    """Return the text with registered secrets, passwords in URLs and values of secret-sounding names masked."""
+    for secret in _registered:
+        text = text.replace(secret, MASK)
+    text = _URL_PASSWORD.sub(rf"\1:{MASK}@", text)
+    return _ASSIGNMENT.sub(rf"\1{MASK}", text)
+
+
+def names_secret(name: str) -> bool:
+    """Say whether a field's name sounds like its value is secret: api_key, listenKey, signature, password."""
+    return _SENSITIVE_NAME.match(name) is not None
