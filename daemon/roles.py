@@ -1,21 +1,25 @@
 """Which parts of the daemon a process runs: `--role all | collect | handle[:NAME,…]`."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
+from bus.errors import UsageError
+from bus.handler import Handler
+from daemon.nearest import did_you_mean
 from handlers.gaps import GapHandler
 from handlers.metrics import MetricsHandler
 from handlers.persistence import PersistenceHandler
 from handlers.validation import ValidationHandler
 
-from bus.errors import UsageError
-from bus.handler import Handler
-from daemon.cli.parsing import nearest
-
-HANDLERS: Mapping[str, type[Handler]] = {
-    handler.name: handler for handler in (ValidationHandler, GapHandler, PersistenceHandler, MetricsHandler)
+HANDLERS: Mapping[str, Callable[[str], Handler]] = {
+    "validation": lambda _: ValidationHandler(),
+    "gaps": lambda _: GapHandler(),
+    "persistence": PersistenceHandler,
+    "metrics": lambda _: MetricsHandler(),
 }
-"""Every subscriber; adding one is its file and its place in this list."""
+"""Every subscriber and how it is made from the database's DSN; adding one is its file and its line here."""
+
+_ROLES = ("all", "collect", "handle")
 
 
 @dataclass(frozen=True)
@@ -28,20 +32,21 @@ class Roles:
     @classmethod
     def parse(cls, text: str) -> "Roles":
         """Read the command line's form. Raises UsageError naming the nearest role or handler."""
-        role, _, names = text.partition(":")
-        if role == "all" and not names:
-            return cls(collect=True, handlers=tuple(HANDLERS))
-        if role == "collect" and not names:
-            return cls(collect=True, handlers=())
-        if role != "handle":
-            raise UsageError(
-                f"unknown role '{text}': use all, collect, handle or handle:NAME.{nearest(role, ('all', 'collect', 'handle'))}"
-            )
+        role, colon, names = text.partition(":")
+        if role not in _ROLES or (colon and role != "handle"):
+            raise UsageError(f"unknown role '{text}'{did_you_mean(role, _ROLES)}; use all, collect or handle[:NAME,…]")
         chosen = tuple(dict.fromkeys(name.strip() for name in names.split(",") if name.strip())) or tuple(HANDLERS)
         for name in chosen:
             if name not in HANDLERS:
-                raise UsageError(f"unknown handler '{name}': there are {', '.join(HANDLERS)}.{nearest(name, HANDLERS)}")
-        return cls(collect=False, handlers=chosen)
+                raise UsageError(
+                    f"unknown handler '{name}'{did_you_mean(name, HANDLERS)}; there are {', '.join(HANDLERS)}"
+                )
+        return cls(collect=role != "handle", handlers=() if role == "collect" else chosen)
+
+    @property
+    def whole(self) -> bool:
+        """Whether this process is the whole daemon, and so the one that answers commands and trims streams."""
+        return self.collect and len(self.handlers) == len(HANDLERS)
 
     def __str__(self) -> str:
         """Return the parts in words."""

@@ -9,7 +9,7 @@ import structlog
 
 from bus.clock import Clock
 from bus.metrics import TASK_RESTARTS
-from daemon.backoff import Backoff
+from daemon.resilience.backoff import Backoff
 
 log = structlog.get_logger(__name__)
 

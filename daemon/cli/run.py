@@ -20,9 +20,9 @@ def add(commands: "argparse._SubParsersAction[Parser]") -> None:
 
 
 def _run(args: Namespace) -> int:
-    from daemon.app import App  # noqa: PLC0415 # the other commands start without it
+    from daemon import app  # noqa: PLC0415 # the other commands start without it
     from daemon.roles import Roles  # noqa: PLC0415
 
     roles = Roles.parse(args.role)
     config = settings(args)
-    return run_async(App(config, roles, demo=args.demo).run())
+    return run_async(app.run(config, roles, demo=args.demo))

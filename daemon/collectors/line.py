@@ -108,7 +108,7 @@ class Line:
     def delivered(self, connection: Connection, events: Sequence[AnyMarketEvent]) -> None:
         """Note which feeds these events belong to; real data is the only thing that counts as success."""
         now = self._clock.monotonic()
-        self._backoff.failures = 0
+        self._backoff.reset()
         for event in events:
             timeframe = event.timeframe if type(event) is Candle else ""
             watch = self._by_event.get((event.symbol, event_type(event), timeframe))

@@ -12,7 +12,7 @@ import structlog
 from pydantic import JsonValue
 
 from bus.clock import SECOND, Clock
-from daemon.backoff import Backoff
+from daemon.resilience.backoff import Backoff
 from daemon.control.reply import Problem
 
 log = structlog.get_logger(__name__)

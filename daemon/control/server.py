@@ -13,7 +13,7 @@ from redis.exceptions import RedisError, ResponseError
 from bus.clock import MILLISECOND, Clock
 from bus.metrics import COMMANDS
 from bus.streams import StreamNames
-from daemon.backoff import Backoff
+from daemon.resilience.backoff import Backoff
 from daemon.control.audit import Record
 from daemon.control.command import Commands
 from daemon.control.execute import execute, refuse

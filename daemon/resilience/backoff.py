@@ -1,28 +1,27 @@
-"""How long to wait before the next attempt: full-jitter exponential back-off.
+"""How long to wait before trying again: exponential, with full jitter, so that many who failed together part ways."""
 
-Source: https://aws.amazon.com/builders-library/timeouts-retries-and-backoff-with-jitter/
-"""
-
-from random import Random
+import random
 
 
 class Backoff:
-    """Counts failures in a row and draws the next wait uniformly from 0 to a bound that doubles with each."""
+    """Delays drawn evenly from [0, min(longest, first * 2^n)] after n failures in a row, never below `least` seconds.
 
-    def __init__(self, random: Random, *, first: float = 0.5, longest: float = 60.0, least: float = 0.0) -> None:
-        """`first`, `longest`: bounds in seconds of the first and of the longest wait; `least`: never less than this."""
-        self._random = random
+    Source: "Exponential Backoff And Jitter", AWS Architecture Blog.
+    """
+
+    def __init__(self, rng: random.Random, first: float = 0.5, longest: float = 30.0, least: float = 0.0) -> None:
+        self._rng = rng
         self._first = first
         self._longest = longest
         self._least = least
-        self.failures = 0
+        self._failures = 0
 
     def next(self) -> float:
-        """Return the seconds to wait after one more failure."""
-        bound = min(self._longest, self._first * 2 ** min(self.failures, 30))
-        self.failures += 1
-        return max(self._least, self._random.uniform(0.0, bound))
+        """Count a failure and return the seconds to wait."""
+        ceiling = min(self._longest, self._first * 2.0 ** min(self._failures, 32))
+        self._failures += 1
+        return max(self._least, self._rng.uniform(0, ceiling))
 
     def reset(self) -> None:
-        """Start again small: call it when real data has come, never for a mere connection."""
-        self.failures = 0
+        """Forget the failures: it works again."""
+        self._failures = 0
