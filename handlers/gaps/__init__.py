@@ -1,0 +1,5 @@
+"""Finds the intervals in which data may be missing, and says when they turn out to be complete after all."""
+
+from handlers.gaps.handler import GapHandler
+
+__all__ = ["GapHandler"]
