@@ -16,7 +16,8 @@ class _Side:
         self._levels: dict[Decimal, Level] = {}
 
     def reset(self, levels: Iterable[Level]) -> None:
-        self._levels = {self._key(level[0]): level for level in levels if Decimal(level[1])}
+        last = {self._key(level[0]): level for level in levels}
+        self._levels = {key: level for key, level in last.items() if Decimal(level[1])}
         self._keys = sorted(self._levels)
 
     def change(self, levels: Iterable[Level]) -> None:

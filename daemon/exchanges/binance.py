@@ -3,7 +3,6 @@
 https://developers.binance.com/docs/binance-spot-api-docs/web-socket-streams
 """
 
-from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from difflib import get_close_matches
 from typing import Any, ClassVar, Final, Literal, TypeAlias
@@ -14,7 +13,8 @@ from bus.errors import ConfigError, MalformedFrame
 from bus.events import AnyMarketEvent, Book, Candle, Side, Source, Ticker, Trade
 from daemon.exchanges import binance_rest as rest
 from daemon.exchanges.base import Endpoints, Exchange, FeedKey, Instrument, Limits, Request
-from daemon.exchanges.binance_frames import COMBINED, PLAIN, PREFIX, kind_of, notice_of
+from daemon.exchanges.binance_frames import COMBINED, PLAIN, PREFIX, PREFIX_LENGTH, kind_of, notice_of
+from daemon.exchanges.binance_market import Market
 from daemon.exchanges.binance_messages import (
     TIMEFRAMES,
     AggregateTradeMessage,
@@ -26,33 +26,12 @@ from daemon.exchanges.binance_messages import (
     TradeMessage,
     nanoseconds,
 )
-from daemon.exchanges.book_sync import BookSync
 from daemon.exchanges.decimals import check, check_levels, is_zero, sound_quote, sound_trade
-from daemon.exchanges.duplicates import CandleFilter, IdFilter
 from daemon.exchanges.symbols import split
 
 Events: TypeAlias = list[AnyMarketEvent]
 
 _UNDECODABLE: Final = (msgspec.MsgspecError, ValueError, RecursionError)
-
-
-class _Market:
-    """What is remembered of one symbol: its unified name, what was published, where its book stands."""
-
-    def __init__(self, symbol: str, ask: Callable[[], None]) -> None:
-        self.symbol = symbol
-        self.book = BookSync(ask)
-        self.forget_trades()
-        self.forget_tickers()
-        self.candles: defaultdict[str, CandleFilter] = defaultdict(CandleFilter)
-
-    def forget_trades(self) -> None:
-        self.trades = IdFilter()
-        self.aggregates = IdFilter()
-
-    def forget_tickers(self) -> None:
-        self.quote_id = -1
-        self.day_time = -1
 
 
 class Binance(Exchange):
@@ -79,7 +58,7 @@ class Binance(Exchange):
         self._aggregate = trades == "aggregate"
         self._instruments: dict[str, Instrument] = {}
         self._symbols: dict[str, str] = {}
-        self._markets: dict[str, _Market] = {}
+        self._markets: dict[str, Market] = {}
         self._routes: dict[bytes, tuple[Callable[[bytes], Combined[Any]], Callable[[Any, int], Events]]] = {}
         self._handlers: dict[str, Callable[[Any, int], Events]] = {
             "trade": self._trade,
@@ -148,7 +127,7 @@ class Binance(Exchange):
         """
         try:
             raw = frame.encode() if isinstance(frame, str) else frame
-            route = self._routes.get(raw[: raw.find(b'"', len(PREFIX))])
+            route = self._routes.get(raw[: raw.find(b'"', PREFIX_LENGTH)])
             if route is None:
                 return self._unrouted(raw, recv)
             try:
@@ -175,13 +154,12 @@ class Binance(Exchange):
         decode = COMBINED[kind].decode
         events = handler(decode(raw).data, recv)
         if raw.startswith(PREFIX):
-            self._routes[raw[: raw.find(b'"', len(PREFIX))]] = (decode, handler)
+            self._routes[raw[: raw.find(b'"', PREFIX_LENGTH)]] = (decode, handler)
         return events
 
-    def _begin(self, native: str) -> _Market:
+    def _begin(self, native: str) -> Market:
         """Begin to remember a symbol. Raises MalformedFrame for one that has no unified name."""
-        symbol = self._unified(native)
-        market = _Market(symbol, lambda: self.requests.append(rest.depth_request(self._unified(native), native)))
+        market = Market(self._unified(native), lambda: self.requests.append(rest.depth_request(market.symbol, native)))
         self._markets[native] = market
         return market
 
@@ -310,7 +288,7 @@ class Binance(Exchange):
                 self._instruments = rest.instruments(body)
                 self._symbols = rest.by_native(self._instruments)
                 for native, market in self._markets.items():
-                    market.symbol = self._unified(native)
+                    market.symbol = self._symbols.get(native, market.symbol)
         return []
 
     def failed(self, request: Request) -> None:

@@ -9,6 +9,7 @@ from daemon.exchanges.base import Notice
 
 PREFIX: Final = b'{"stream":"'
 """How a combined frame begins; the stream's name follows."""
+PREFIX_LENGTH: Final = len(PREFIX)
 
 _MESSAGES: Final[dict[str, Any]] = {
     "trade": messages.TradeMessage,

@@ -93,7 +93,23 @@ def test_decimals_pass_exactly_as_sent():
     assert (event.price, event.amount) == ("0.00000000100000000000", "123456789012345.10")
 
 
-BAD_DECIMALS = ["NaN", "inf", "1e400", "1e5", "-1", "+1", "", ".", "1.2.3", " 1", "1_0", "0x1", "١", "1,0", "9" * 41]
+BAD_DECIMALS = [
+    "NaN",
+    "inf",
+    "1e400",
+    "1e5",
+    "-1",
+    "+1",
+    "",
+    ".",
+    "1.2.3",
+    " 1",
+    "1_0",
+    "0x1",
+    "\u0661",
+    "1,0",
+    "9" * 41,
+]
 
 
 @pytest.mark.parametrize("text", [*BAD_DECIMALS, "0", "0.000", None, 5, [], {}])
@@ -261,8 +277,13 @@ def test_aggregate_trades_are_an_option():
 
 @pytest.mark.parametrize(
     "feed",
-    [FeedKey("BTC/USDT", "funding"), FeedKey("BTC/USDT", "candle", "7m"), FeedKey("BTC/USDT:USDT", "trade"), FeedKey("B", "trade")],
-)  # fmt: skip
+    [
+        FeedKey("BTC/USDT", "funding"),
+        FeedKey("BTC/USDT", "candle", "7m"),
+        FeedKey("BTC/USDT:USDT", "trade"),
+        FeedKey("B", "trade"),
+    ],
+)
 def test_a_feed_that_binance_lacks_is_a_configuration_error(feed):
     with pytest.raises(ConfigError, match="binance has no"):
         Binance().streams(feed)

@@ -185,11 +185,9 @@ def test_two_connections_in_parallel_publish_what_one_does(traffic, offset):
 
 def test_a_lost_book_feed_starts_anew_and_the_other_goes_on(traffic):
     frames, snapshots = traffic
-    exchange, recv = Binance(), 0
-    venue = Venue(snapshots)
+    exchange, venue = Binance(), Venue(snapshots)
     kinds = []
-    for frame in frames:
-        recv += 1
+    for recv, frame in enumerate(frames):
         venue.sees(frame)
         if recv == len(frames) // 2:
             exchange.lost([FeedKey("BTC/USDT", "book")])

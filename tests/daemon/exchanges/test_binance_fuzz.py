@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable
+from contextlib import contextmanager
 from decimal import Decimal
 
 import msgspec
@@ -73,17 +74,21 @@ def well_formed(events: list) -> bool:
     return True
 
 
-def survives(exchange: Binance, frame: bytes | str) -> None:
+@contextmanager
+def short_reason():
+    """Let MalformedFrame pass, and nothing else; its reason has to fit a log line."""
     try:
-        events = exchange.parse(frame, 1)
+        yield
     except MalformedFrame as error:
-        assert 0 < len(str(error)) <= 200
-    else:
-        assert well_formed(events)
-        events = []
-        while exchange.requests:
-            events += exchange.answer(exchange.requests.popleft(), ANSWERS[0], 2)
-        assert well_formed(events)
+        if not 0 < len(str(error)) <= 200:
+            raise
+
+
+def survives(exchange: Binance, frame: bytes | str) -> None:
+    with short_reason():
+        assert well_formed(exchange.parse(frame, 1))
+    while exchange.requests:
+        assert well_formed(exchange.answer(exchange.requests.popleft(), ANSWERS[0], 2))
 
 
 @given(st.binary() | st.text())
@@ -130,10 +135,8 @@ def test_arbitrary_json(value):
 def test_arbitrary_answers(request_, body):
     exchange = Binance()
     exchange.parse(raw(depth()), 1)
-    try:
+    with short_reason():
         assert well_formed(exchange.answer(request_, body, 2))
-    except MalformedFrame as error:
-        assert 0 < len(str(error)) <= 200
 
 
 @pytest.mark.parametrize("opening", ["[", '{"a":', '[{"a":[', '{"stream":"x","data":['])

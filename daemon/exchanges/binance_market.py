@@ -1,0 +1,28 @@
+"""What is remembered of one Binance symbol: its unified name, what was published, where its book stands."""
+
+from collections import defaultdict
+from collections.abc import Callable
+
+from daemon.exchanges.book_sync import BookSync
+from daemon.exchanges.duplicates import CandleFilter, IdFilter
+
+
+class Market:
+    """One symbol's memory. `ask` asks for a snapshot of its book."""
+
+    def __init__(self, symbol: str, ask: Callable[[], None]) -> None:
+        self.symbol = symbol
+        self.book = BookSync(ask)
+        self.forget_trades()
+        self.forget_tickers()
+        self.candles: defaultdict[str, CandleFilter] = defaultdict(CandleFilter)
+
+    def forget_trades(self) -> None:
+        """Count the next trade as new, whatever its id."""
+        self.trades = IdFilter()
+        self.aggregates = IdFilter()
+
+    def forget_tickers(self) -> None:
+        """Count the next best bid and ask and the next 24-hour statistics as new."""
+        self.quote_id = -1
+        self.day_time = -1
