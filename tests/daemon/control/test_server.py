@@ -1,0 +1,310 @@
+"""The command server against a real Valkey, driven by what any client can send."""
+
+import asyncio
+import contextlib
+import json
+import random
+from decimal import Decimal
+
+import pytest
+from pydantic import Field
+from redis.asyncio import Redis
+
+from bus.clock import MILLISECOND, SystemClock
+from bus.errors import MarketdError
+from bus.streams import StreamNames
+from daemon.control import Arguments, Command, Commands, ControlServer
+from daemon.control.basic import log_level, ping, status
+from daemon.control.server import CONSUMER, GROUP
+from daemon.supervisor import RoleStatus
+
+
+class Add(Arguments):
+    number: int = Field(description="what to add")
+
+
+class Counting:
+    """A command with an effect that can be counted, and that can be held up or made to fail."""
+
+    def __init__(self):
+        self.total = 0
+        self.begun = asyncio.Event()
+        self.gate = asyncio.Event()
+        self.gate.set()
+        self.error: Exception | None = None
+
+    async def __call__(self, arguments: Add):
+        self.begun.set()
+        self.total += arguments.number
+        await self.gate.wait()
+        if self.error is not None:
+            raise self.error
+        return {"total": self.total, "price": Decimal("1.10")}
+
+
+@pytest.fixture(params=[2, 3], ids=["RESP2", "RESP3"])
+async def redis(valkey_url, bus_prefix, request):
+    async with Redis.from_url(valkey_url, protocol=request.param, client_name=bus_prefix) as client:
+        yield client
+
+
+@pytest.fixture
+def names(bus_prefix):
+    return StreamNames(bus_prefix)
+
+
+@pytest.fixture
+def counting():
+    return Counting()
+
+
+@pytest.fixture
+def records():
+    return []
+
+
+@pytest.fixture
+async def serve(redis, names, counting, records):
+    """Start a server; call what it returns to end it, as a crash of the process would."""
+    clock = SystemClock()
+    role = RoleStatus("running", 5, 0, "")
+    commands = Commands(
+        [
+            ping(clock),
+            status("1.2.3", lambda: {"collector": role}, {"bus": lambda: (False, "away")}),
+            log_level(),
+            Command("add", Add, counting, deadline=0.3),
+        ]
+    )
+    tasks = []
+
+    def serve(client=redis):
+        server = ControlServer(client, names, commands, records.append, clock=clock, rng=random.Random(1))
+        task = asyncio.create_task(server.run())
+        tasks.append(task)
+
+        async def end():
+            task.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await task
+
+        return end
+
+    yield serve
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
+
+
+class Client:
+    """Somebody else's program: XADD and XREAD."""
+
+    def __init__(self, redis, names):
+        self.redis = redis
+        self.names = names
+        self.seen = 0
+
+    async def send(self, **fields) -> str:
+        return (await self.redis.xadd(self.names.commands, fields)).decode()
+
+    async def replies(self, count=1) -> list[dict]:
+        """Wait for the next replies."""
+        async with asyncio.timeout(5):
+            while True:
+                entries = (await self.redis.xrange(self.names.replies))[self.seen :]
+                if len(entries) >= count:
+                    self.seen += len(entries)
+                    return [self.reply(fields) for _, fields in entries]
+                await asyncio.sleep(0.005)
+
+    @staticmethod
+    def reply(fields) -> dict:
+        text = {name.decode(): value.decode() for name, value in fields.items()}
+        return {name: json.loads(value) if name in ("result", "error") else value for name, value in text.items()}
+
+    async def ask(self, **fields) -> dict:
+        await self.send(**fields)
+        (reply,) = await self.replies()
+        return reply
+
+
+@pytest.fixture
+async def client(valkey_url, names):
+    async with Redis.from_url(valkey_url) as redis:
+        yield Client(redis, names)
+
+
+async def test_the_bare_command_of_the_documentation(serve, client):
+    serve()
+    entry = await client.send(command="status")
+    (reply,) = await client.replies()
+    assert (reply["id"], reply["command"], reply["status"]) == (entry, "status", "done")
+    assert reply["result"] == {
+        "version": "1.2.3",
+        "ready": False,
+        "checks": {"bus": {"ok": False, "detail": "away"}},
+        "roles": {"collector": {"state": "running", "since": 5, "restarts": 0, "last_error": ""}},
+    }
+    assert "client" not in reply
+    assert "error" not in reply
+
+
+async def test_id_and_client_come_back(serve, client, records):
+    serve()
+    reply = await client.ask(command="ping", id="a1", client="joe")
+    assert (reply["id"], reply["client"], reply["status"]) == ("a1", "joe", "done")
+    assert reply["result"]["pong"] > 0
+    (record,) = records
+    assert (record.id, record.client, record.command, record.status) == ("a1", "joe", "ping", "done")
+    assert record.ts <= record.finished_at
+
+
+async def test_what_was_sent_before_the_daemon_ran_is_done(serve, client):
+    await client.send(command="ping", id="early")
+    serve()
+    assert (await client.replies())[0]["id"] == "early"
+
+
+@pytest.mark.parametrize(
+    ("fields", "expected"),
+    [
+        ({"command": "pong"}, ("unknown_command", 'there is no command "pong"; did you mean ping?')),
+        ({"command": "zzz"}, ("unknown_command", "there are add, log.level, ping, status")),
+        ({"command": "add"}, ("bad_arguments", "number is missing: what to add")),
+        ({"command": "add", "args": '{"number": "x"}'}, ("bad_arguments", 'number = "x": should be a valid integer')),
+        ({"command": "add", "args": '{"number": 1, "numbr": 2}'}, ("bad_arguments", "did you mean number?")),
+        ({"command": "add", "args": "{"}, ("malformed", "args is no JSON object")),
+        ({"command": "add", "args": "[" * 9999}, ("malformed", "args is no JSON object")),
+        ({"command": "add", "args": "[1]"}, ("malformed", "args is no JSON object")),
+        ({"command": "add", "arg": "{}"}, ("malformed", 'there is no field "arg"; did you mean args?')),
+        ({"command": "ping", "expires": "1000"}, ("expired", "had expired")),
+        ({"command": "ping", "expires": "soon"}, ("malformed", "expires is no whole number")),
+        ({"command": "log.level", "args": '{"level": "debgu"}'}, ("bad_arguments", "did you mean debug?")),
+        ({"client": "x"}, ("malformed", "the field command is missing")),
+        ({"command": "x" * 20_000}, ("too_large", "at most 16384")),
+        ({"command": b"\xff"}, ("malformed", "command is no UTF-8 text")),
+        ({b"\xff": "x"}, ("malformed", "a field name is no UTF-8 text")),
+    ],
+)
+async def test_what_is_wrong_is_answered_by_name(serve, client, counting, fields, expected):
+    serve()
+    reply = await client.ask(id="me", **fields) if b"\xff" not in fields else await raw(client, fields)
+    code, message = expected
+    assert (reply["status"], reply["error"]["code"]) == ("rejected", code)
+    assert message in reply["error"]["message"]
+    assert counting.total == 0
+    assert (await client.ask(command="ping"))["status"] == "done"
+
+
+async def raw(client, fields):
+    await client.redis.xadd(client.names.commands, fields)
+    (reply,) = await client.replies()
+    return reply
+
+
+async def test_five_megabytes_are_answered_and_thrown_away(serve, client):
+    serve()
+    reply = await client.ask(command="ping", id="big", args="x" * 5_000_000)
+    assert (reply["id"], reply["error"]["code"]) == ("big", "too_large")
+    await client.ask(command="ping")
+    entries = await client.redis.xrange(client.names.commands)
+    assert sum(len(value) for _, fields in entries for value in fields.values()) < 100
+
+
+async def test_the_same_id_gets_the_same_reply_and_is_done_once(serve, client, counting):
+    end = serve()
+    first = await client.ask(command="add", args='{"number": 5}', id="once")
+    assert first["result"] == {"total": 5, "price": "1.10"}
+    assert await client.ask(command="add", args='{"number": 5}', id="once") == first
+    await end()
+    serve()
+    assert await client.ask(command="add", args='{"number": 5}', id="once") == first
+    assert counting.total == 5
+
+
+async def test_a_command_cut_by_a_crash_is_answered_and_not_done_twice(serve, client, counting):
+    counting.gate.clear()
+    end = serve()
+    await client.send(command="add", args='{"number": 5}', id="cut")
+    await asyncio.wait_for(counting.begun.wait(), 5)
+    await end()
+    counting.gate.set()
+    serve()
+    (reply,) = await client.replies()
+    assert (reply["status"], reply["error"]["code"]) == ("failed", "interrupted")
+    assert counting.total == 5
+
+
+async def test_a_command_read_but_not_begun_before_a_crash_is_done(serve, client, names, redis):
+    await redis.xgroup_create(names.commands, GROUP, "0", mkstream=True)
+    await client.send(command="ping", id="read")
+    await redis.xreadgroup(GROUP, CONSUMER, {names.commands: ">"})
+    serve()
+    assert (await client.replies())[0]["status"] == "done"
+
+
+async def test_a_pending_entry_that_was_deleted_is_passed_over(serve, client, names, redis):
+    await redis.xgroup_create(names.commands, GROUP, "0", mkstream=True)
+    entry = await client.send(command="ping")
+    await redis.xreadgroup(GROUP, CONSUMER, {names.commands: ">"})
+    await redis.xdel(names.commands, entry)
+    serve()
+    assert (await client.ask(command="ping", id="next"))["id"] == "next"
+
+
+@pytest.mark.parametrize(
+    ("error", "expected"),
+    [
+        (MarketdError("the exchange is on fire"), ("failed", "the exchange is on fire")),
+        (ZeroDivisionError("x"), ("internal", "ZeroDivisionError: x")),
+        (MarketdError("no redis://:hunter2@h"), ("failed", "no redis://:***@h")),
+    ],
+)
+async def test_a_command_that_fails_says_why(serve, client, counting, error, expected):
+    counting.error = error
+    serve()
+    reply = await client.ask(command="add", args='{"number": 1}')
+    assert (reply["status"], (reply["error"]["code"], reply["error"]["message"])) == ("failed", expected)
+    assert (await client.ask(command="ping"))["status"] == "done"
+
+
+async def test_a_command_that_hangs_is_ended(serve, client, counting):
+    counting.gate.clear()
+    serve()
+    reply = await client.ask(command="add", args='{"number": 1}')
+    assert (reply["status"], reply["error"]["code"]) == ("failed", "timeout")
+
+
+async def test_a_command_that_has_not_expired_is_done(serve, client):
+    serve()
+    later = SystemClock().now() // MILLISECOND + 60_000
+    assert (await client.ask(command="ping", expires=str(later)))["status"] == "done"
+
+
+async def test_a_stream_that_vanishes_is_made_again(serve, client, names, redis):
+    serve()
+    await client.ask(command="ping")
+    await redis.delete(names.commands)
+    assert (await client.ask(command="ping", id="again"))["id"] == "again"
+
+
+async def test_lost_connections_are_survived(serve, client, names):
+    serve()
+    await client.ask(command="ping")
+    for number in range(3):
+        connections = [c for c in await client.redis.client_list() if c["name"] == names.prefix]
+        assert connections
+        for connection in connections:
+            await client.redis.client_kill_filter(_id=connection["id"])
+        assert (await client.ask(command="ping", id=f"after-{number}"))["id"] == f"after-{number}"
+
+
+async def test_old_commands_leave_the_stream_and_young_ones_stay(serve, client, redis, names):
+    await redis.xadd(names.commands, {"command": "ping", "id": "old"}, id="1000-1")
+    await redis.xadd(names.commands, {"command": "ping", "id": "older but unread"}, id="1000-2")
+    serve()
+    assert [reply["id"] for reply in await client.replies(2)] == ["old", "older but unread"]
+    entry = await client.send(command="ping", id="young")
+    await client.replies()
+    await client.ask(command="ping")
+    assert (await redis.xrange(names.commands))[0][0].decode() == entry
