@@ -219,6 +219,6 @@ MARKET_CHANNELS: Final = (
 MARKET_EVENTS: Final = (Trade, Ticker, Book, Candle, Funding, MarkPrice, OpenInterest, Liquidation)
 
 
-def event_type(event: Event) -> str:
+def event_type(event: MarketEvent | SystemEvent) -> str:
     """Return the value of an event's `type` key on the wire."""
     return str(event.__struct_config__.tag)
