@@ -299,8 +299,9 @@ class Binance(Exchange):
 
     def lost(self, feeds: Sequence[FeedKey], connection: int = 0) -> None:  # noqa: ARG002 # ids are per symbol
         """Say that nobody delivers these feeds any more: books start anew, and what comes next is no duplicate."""
+        markets = {market.symbol: market for market in self._markets.values()}
         for feed in feeds:
-            market = self._markets.get(self._native(feed.symbol))
+            market = markets.get(feed.symbol)
             if market is None:
                 continue
             match feed.channel:

@@ -250,7 +250,7 @@ def test_after_lost_nothing_is_mistaken_for_a_duplicate():
     for payload in payloads:
         assert len(feed(payload)) == 1
     assert not feed.exchange.duplicates
-    feed.exchange.lost([FeedKey("ETH/BTC", "book")])
+    feed.exchange.lost([FeedKey("ETH/BTC", "book"), FeedKey("no such", "trade")])
 
 
 def test_events_of_a_replay_say_so():
