@@ -65,7 +65,13 @@ class AuditLog:
                 self._current = await self._queue.get()
             try:
                 await self._write(self._current)
-            except (asyncpg.DataError, ValueError, TypeError, RecursionError):
+            except (
+                asyncpg.DataError,
+                asyncpg.IntegrityConstraintViolationError,
+                ValueError,
+                TypeError,
+                RecursionError,
+            ):
                 log.exception("command cannot be recorded", id=self._current.id, command=self._current.command)
             except (OSError, TimeoutError, asyncpg.InterfaceError, asyncpg.PostgresError) as error:
                 log.warning("command not yet recorded", id=self._current.id, reason=str(error))
@@ -80,7 +86,7 @@ class AuditLog:
             _INSERT,
             record.id,
             _moment(record.ts),
-            record.client or None,
+            record.client,
             record.command,
             _jsonb(record.args),
             record.status,

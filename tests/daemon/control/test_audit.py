@@ -12,10 +12,12 @@ from bus.clock import SystemClock
 from daemon.control import AuditLog, Record
 from daemon.control.reply import Problem
 
+# As the migrations create it, and a constraint to break.
 TABLE = """
 create table command_log (
-  id text primary key, ts timestamptz not null, client text, command text not null, args jsonb, status text not null,
-  result jsonb, error jsonb, finished_at timestamptz
+  id text not null, ts timestamptz not null, client text not null, command text not null, args jsonb not null,
+  status text not null check (status <> 'impossible'), result jsonb, error jsonb, finished_at timestamptz,
+  primary key (id, ts)
 )
 """
 FIRST = Record(
@@ -64,7 +66,7 @@ async def test_a_command_is_written_once(pool, audit):
     assert (first["id"], first["client"]) == ("a", "joe")
     assert (json.loads(first["args"]), json.loads(first["result"])) == ({"x": [1]}, {"pong": 1})
     assert (first["finished_at"] - first["ts"]).total_seconds() == 1
-    assert (second["client"], second["result"]) == (None, None)
+    assert (second["client"], second["result"]) == ("", None)
     assert json.loads(second["error"]) == {"code": "failed", "message": "why"}
 
 
@@ -78,6 +80,7 @@ async def test_records_wait_for_a_database_that_is_not_ready(pool, audit):
 async def test_what_the_database_cannot_hold_does_not_hold_up_the_rest(pool, audit):
     await pool.execute(TABLE)
     audit.record(FIRST._replace(id="nul\0"))
+    audit.record(FIRST._replace(status="impossible"))
     audit.record(FIRST._replace(id="args", args={"x": "\0"}))
     (row,) = await rows(pool, 1)
     assert (row["id"], json.loads(row["args"])) == ("args", {"x": "\ufffd"})
