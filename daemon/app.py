@@ -168,11 +168,13 @@ def _collector(wired: _Wired, exchange: Exchange, session: aiohttp.ClientSession
 def _start_control(wired: _Wired, pool: "asyncpg.Pool[asyncpg.Record]") -> None:
     audit = AuditLog(pool, wired.clock, wired.random)
     wired.supervisor.start("audit", audit.run)
-    commands = Commands([
-        ping(wired.clock),
-        status(version("marketd"), wired.supervisor.status, wired.checks),
-        log_level(),
-    ])
+    commands = Commands(
+        [
+            ping(wired.clock),
+            status(version("marketd"), wired.supervisor.status, wired.checks),
+            log_level(),
+        ]
+    )
     control = ControlServer(
         wired.bus.client, wired.bus.names, commands, audit.record, clock=wired.clock, rng=wired.random
     )

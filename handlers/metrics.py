@@ -6,7 +6,7 @@ from typing import ClassVar
 
 from bus import metrics
 from bus.clock import SECOND, Clock, SystemClock
-from bus.events import Event, MarketEvent, event_type
+from bus.events import AnyMarketEvent, Event, MarketEvent, event_type
 from bus.handler import Batch, Handler
 
 
@@ -22,7 +22,7 @@ class MetricsHandler(Handler):
     async def handle(self, batch: Batch) -> Sequence[Event]:
         """Count a batch; delays are sampled once per exchange, channel and batch."""
         counts: Counter[tuple[str, type[Event]]] = Counter()
-        newest: dict[tuple[str, type[Event]], MarketEvent] = {}
+        newest: dict[tuple[str, type[Event]], AnyMarketEvent] = {}
         for event in batch.events:
             if isinstance(event, MarketEvent):
                 key = (event.exchange, type(event))

@@ -15,9 +15,8 @@ def add(commands: "argparse._SubParsersAction[Parser]") -> None:
 
 
 async def _migrate(args: Namespace) -> int:
-    from migrations.runner import migrate, status  # noqa: PLC0415
-
     from daemon.servers import serve  # noqa: PLC0415 # start quickly
+    from migrations.runner import migrate, status  # noqa: PLC0415
 
     async with serve(settings(args), bus=False) as urls:
         if args.status:

@@ -12,8 +12,8 @@ import structlog
 from pydantic import JsonValue
 
 from bus.clock import SECOND, Clock
-from daemon.resilience.backoff import Backoff
 from daemon.control.reply import Problem
+from daemon.resilience.backoff import Backoff
 
 log = structlog.get_logger(__name__)
 

@@ -144,7 +144,7 @@ class Child:
 
 async def _until(condition: Callable[[], bool]) -> None:
     while not condition():
-        await asyncio.sleep(_POLL)  # noqa: ASYNC110 # the kernel tells nobody but its parent about a process
+        await asyncio.sleep(_POLL)  # the kernel tells nobody but its parent about a process
 
 
 def _identity(pid: int) -> str | None:

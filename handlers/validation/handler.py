@@ -8,7 +8,7 @@ import msgspec
 
 from bus import metrics
 from bus.clock import SECOND
-from bus.events import Book, Candle, Event, MarketEvent, Quality, Trade, event_type
+from bus.events import AnyMarketEvent, Book, Candle, Event, MarketEvent, Quality, Trade, event_type
 from bus.handler import Batch, Handler
 from handlers.validation.memory import SymbolMemory
 from handlers.validation.rules import OTHERS, RULES, Rule, remember
@@ -79,7 +79,7 @@ class ValidationHandler(Handler):
             feed = self._feeds[key] = FeedName(event.exchange, event.symbol, event_type(event))
         return feed
 
-    def _check(self, event: MarketEvent, found: list[Quality]) -> None:
+    def _check(self, event: AnyMarketEvent, found: list[Quality]) -> None:
         feed = self._feed(event)
         memory = self._memories[event.exchange, event.symbol]
         hour = self._hours.get(feed)

@@ -1,4 +1,4 @@
-"""A feed's quality by the hour: 1 − Σ weight · flags / events, not below 0.
+"""A feed's quality by the hour: 1 - sum(weight * flags) / events, not below 0.
 
 An error counts fully, a warning by a half, an information by a tenth. An hour without events has no score.
 """

@@ -9,14 +9,14 @@ import pytest
 
 from bus.clock import ManualClock
 from bus.metrics import TASK_RESTARTS
-from daemon.backoff import Backoff
+from daemon.resilience.backoff import Backoff
 from daemon.signals import Signals
 from daemon.supervisor import SETTLED, DrainStep, Supervisor
 
 
 async def until(condition):
     async with asyncio.timeout(5):
-        while not condition():  # noqa: ASYNC110 # what is waited for has no event
+        while not condition():  # what is waited for has no event
             await asyncio.sleep(0)
 
 
