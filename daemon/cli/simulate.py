@@ -33,11 +33,14 @@ def add(commands: "argparse._SubParsersAction[Parser]") -> None:
     parser.add_argument(
         "--rate", type=_rate, default=200, metavar="N", help="order events a second, 1 to 50000 (default 200)"
     )
+    parser.add_argument(
+        "--until-eof", action="store_true", help="end when standard input does, as a child of another program"
+    )
     parser.set_defaults(run=lambda args: run_async(_simulate(args)))
 
 
 async def _simulate(args: Namespace) -> int:
     from daemon.simulator import run_simulator  # noqa: PLC0415 # the other commands start without it
 
-    await run_simulator(port=args.port, seed=args.seed, rate=args.rate)
+    await run_simulator(port=args.port, seed=args.seed, rate=args.rate, until_eof=args.until_eof)
     return EXIT_OK
