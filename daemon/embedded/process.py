@@ -58,8 +58,7 @@ class Child:
     def spawn(self, command: Sequence[str | Path], cwd: Path, account: Account | None = None) -> None:
         """Start the process. Call from a thread that lives as long as the daemon: the child dies with the thread.
 
-        It gets a session of its own, so that Ctrl-C reaches the daemon alone, and nothing of our environment, which
-        may hold keys.
+        It gets a session of its own, so that Ctrl-C reaches the daemon alone.
         """
         self.bound_log()
         user = f"{account.uid}:{account.gid}" if account else ""
@@ -69,7 +68,6 @@ class Child:
             self._process = subprocess.Popen(  # noqa: S603 # our own command
                 [sys.executable, "-I", "-S", _WRAPPER, str(os.getpid()), death_signal, user, *command],
                 cwd=cwd,
-                env={"PATH": "/usr/bin:/bin", "LC_ALL": "C", "TZ": "UTC"},
                 stdin=subprocess.DEVNULL,
                 stdout=out,
                 stderr=out,
@@ -143,8 +141,8 @@ class Child:
 
 
 async def _until(condition: Callable[[], bool]) -> None:
-    while not condition():
-        await asyncio.sleep(_POLL)  # noqa: ASYNC110 # the kernel tells nobody but its parent about a process
+    while not condition():  # noqa: ASYNC110 # the end of somebody else's child is no event
+        await asyncio.sleep(_POLL)
 
 
 def _identity(pid: int) -> str | None:

@@ -99,8 +99,9 @@ class EmbeddedServers:
     async def restart(self, name: str) -> None:
         """Start a server again under its old URL. Raises as entering does."""
         server = self._servers[name]
-        await server.stop()
-        await server.start()
+        with refusals_as_sentences(self._path):
+            await server.stop()
+            await server.start()
 
     async def _start(self) -> None:
         try:
