@@ -4,6 +4,7 @@ import asyncio
 import os
 import uuid
 from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import asyncpg
@@ -13,18 +14,21 @@ from redis import Redis
 from daemon.embedded.servers import EmbeddedServers
 
 
+@contextmanager
 def _embedded(path: Path, **wanted: bool) -> Iterator[EmbeddedServers]:
     """The daemon's own embedded servers, for as long as the session lasts."""
     servers = EmbeddedServers(path, **{"valkey": False, "postgres": False, **wanted})
     with asyncio.Runner() as runner:
         runner.run(servers.__aenter__())
-        yield servers
-        runner.run(servers.__aexit__(None, None, None))
+        try:
+            yield servers
+        finally:
+            runner.run(servers.__aexit__(None, None, None))
 
 
 @pytest.fixture(scope="session")
 def valkey_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    for servers in _embedded(tmp_path_factory.mktemp("valkey"), valkey=True):
+    with _embedded(tmp_path_factory.mktemp("valkey"), valkey=True) as servers:
         assert servers.redis_url is not None
         yield servers.redis_url
 
@@ -42,7 +46,7 @@ def bus_prefix(valkey_url: str) -> Iterator[str]:
 
 @pytest.fixture(scope="session")
 def postgres_dsn(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    for servers in _embedded(tmp_path_factory.mktemp("postgres"), postgres=True):
+    with _embedded(tmp_path_factory.mktemp("postgres"), postgres=True) as servers:
         assert servers.dsn is not None
         yield servers.dsn
 

@@ -85,11 +85,11 @@ class Child:
         return code
 
     async def stop(self) -> None:
-        """End the process in order, harder with each step; nothing to do when it is dead."""
+        """End the process in order, harder with each step; a leftover's record stays for who can end that."""
         process = self._process
         if process is not None:
             await self._end(lambda: self.alive, process.send_signal)
-        self._record.unlink(missing_ok=True)
+            self._record.unlink(missing_ok=True)
 
     async def end_leftover(self) -> None:
         """End the process that a killed daemon left behind, found by its record: same pid, start time and boot."""

@@ -8,6 +8,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import NamedTuple, Self
 
+from bus.errors import ConfigError
 from daemon.embedded.datadir import DataDirectory, is_locked, refusals_as_sentences
 from daemon.embedded.postgres import Postgres
 from daemon.embedded.valkey import Valkey
@@ -66,6 +67,10 @@ class EmbeddedServers:
         return {name: server.child.pid for name, server in self._servers.items()}
 
     async def __aenter__(self) -> Self:
+        if not Path("/proc/self/stat").exists():
+            raise ConfigError(
+                "The embedded servers need Linux with /proc: set bus.url and store.dsn to the URLs of running servers."
+            )
         with ExitStack() as undo:
             data = undo.enter_context(DataDirectory(self._path))
             (data.path / _URLS).unlink(missing_ok=True)  # a killed daemon's

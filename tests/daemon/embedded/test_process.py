@@ -65,6 +65,14 @@ async def test_a_leftover_is_found_by_its_record(child, tmp_path):
     assert child.returncode == -signal.SIGTERM
 
 
+async def test_a_start_that_fails_early_does_not_forget_the_leftover(child, tmp_path):
+    child.spawn(["/bin/sleep", "60"], tmp_path)
+    await Child("server", tmp_path, STOP).stop()
+    assert child.alive
+    await Child("server", tmp_path, STOP).end_leftover()
+    assert not child.alive
+
+
 async def test_a_process_that_only_has_the_leftovers_pid_is_left_alone(child, tmp_path):
     child.spawn(["/bin/sleep", "60"], tmp_path)
     record = tmp_path / "server.pid"

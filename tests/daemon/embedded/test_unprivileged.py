@@ -51,7 +51,7 @@ async def test_runs_as_an_account_without_a_name_groups_or_new_privileges(tmp_pa
 
 
 def program_of(pid):
-    return Path(f"/proc/{pid}/exe").readlink()
+    return Path(Path(f"/proc/{pid}/cmdline").read_text().partition("\0")[0])
 
 
 @root_only
