@@ -156,4 +156,12 @@ def _identity(pid: int) -> str | None:
         return None
     if fields[0] in "ZX":
         return None
-    return f"{pid} {fields[19]} {Path('/proc/sys/kernel/random/boot_id').read_text().strip()}"
+    return f"{pid} {fields[19]} {_boot()}"
+
+
+def _boot() -> str:
+    """Return which boot this is, empty where systemd's ProcSubset=pid hides it: its units leave nothing behind."""
+    try:
+        return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+    except OSError:
+        return ""

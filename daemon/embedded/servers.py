@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import sys
 from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
@@ -67,9 +68,9 @@ class EmbeddedServers:
         return {name: server.child.pid for name, server in self._servers.items()}
 
     async def __aenter__(self) -> Self:
-        if not Path("/proc/self/stat").exists():
+        if sys.platform != "linux":
             raise ConfigError(
-                "The embedded servers need Linux with /proc: set bus.url and store.dsn to the URLs of running servers."
+                "The embedded servers need Linux: set bus.url and store.dsn to the URLs of running servers."
             )
         with ExitStack() as undo:
             data = undo.enter_context(DataDirectory(self._path))
