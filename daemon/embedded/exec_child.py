@@ -12,6 +12,9 @@ _PR_SET_PDEATHSIG = 1
 _PR_SET_NO_NEW_PRIVS = 38
 """<linux/prctl.h>; https://man7.org/linux/man-pages/man2/prctl.2.html"""
 
+_ENVIRONMENT = {"PATH": "/usr/bin:/bin", "LC_ALL": "C", "TZ": "UTC"}
+"""Nothing of the daemon's, which may hold keys."""
+
 
 def main(parent: str, death_signal: str, account: str, *command: str) -> None:
     """Exec `command` as `account` ("uid:gid", empty: as we are), with a signal set for the death of `parent`.
@@ -30,7 +33,7 @@ def main(parent: str, death_signal: str, account: str, *command: str) -> None:
             raise OSError(ctypes.get_errno(), "prctl")
     if os.getppid() != int(parent):  # it died before it could be watched
         sys.exit(1)
-    os.execv(command[0], command)  # noqa: S606 # no shell is wanted
+    os.execve(command[0], command, _ENVIRONMENT)  # noqa: S606 # no shell is wanted
 
 
 if __name__ == "__main__":

@@ -147,7 +147,7 @@ class Postgres:
         while self.child.alive:
             try:
                 await self._ensure_database()
-            except (OSError, asyncpg.CannotConnectNowError, asyncpg.PostgresConnectionError):
+            except (OSError, asyncpg.InterfaceError, asyncpg.CannotConnectNowError, asyncpg.PostgresConnectionError):
                 await asyncio.sleep(0.01)
             else:
                 return True

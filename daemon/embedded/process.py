@@ -58,8 +58,7 @@ class Child:
     def spawn(self, command: Sequence[str | Path], cwd: Path, account: Account | None = None) -> None:
         """Start the process. Call from a thread that lives as long as the daemon: the child dies with the thread.
 
-        It gets a session of its own, so that Ctrl-C reaches the daemon alone, and nothing of our environment, which
-        may hold keys.
+        It gets a session of its own, so that Ctrl-C reaches the daemon alone.
         """
         self.bound_log()
         user = f"{account.uid}:{account.gid}" if account else ""
@@ -69,7 +68,6 @@ class Child:
             self._process = subprocess.Popen(  # noqa: S603 # our own command
                 [sys.executable, "-I", "-S", _WRAPPER, str(os.getpid()), death_signal, user, *command],
                 cwd=cwd,
-                env={"PATH": "/usr/bin:/bin", "LC_ALL": "C", "TZ": "UTC"},
                 stdin=subprocess.DEVNULL,
                 stdout=out,
                 stderr=out,
@@ -87,11 +85,11 @@ class Child:
         return code
 
     async def stop(self) -> None:
-        """End the process in order, harder with each step; nothing to do when it is dead."""
+        """End the process in order, harder with each step; a leftover's record stays for who can end that."""
         process = self._process
         if process is not None:
             await self._end(lambda: self.alive, process.send_signal)
-        self._record.unlink(missing_ok=True)
+            self._record.unlink(missing_ok=True)
 
     async def end_leftover(self) -> None:
         """End the process that a killed daemon left behind, found by its record: same pid, start time and boot."""
@@ -143,8 +141,8 @@ class Child:
 
 
 async def _until(condition: Callable[[], bool]) -> None:
-    while not condition():
-        await asyncio.sleep(_POLL)  # the kernel tells nobody but its parent about a process
+    while not condition():  # noqa: ASYNC110 # the end of somebody else's child is no event
+        await asyncio.sleep(_POLL)
 
 
 def _identity(pid: int) -> str | None:
@@ -158,4 +156,12 @@ def _identity(pid: int) -> str | None:
         return None
     if fields[0] in "ZX":
         return None
-    return f"{pid} {fields[19]} {Path('/proc/sys/kernel/random/boot_id').read_text().strip()}"
+    return f"{pid} {fields[19]} {_boot()}"
+
+
+def _boot() -> str:
+    """Return which boot this is, empty where systemd's ProcSubset=pid hides it: its units leave nothing behind."""
+    try:
+        return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+    except OSError:
+        return ""

@@ -2,12 +2,14 @@
 
 import asyncio
 import json
+import sys
 from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
 from typing import NamedTuple, Self
 
+from bus.errors import ConfigError
 from daemon.embedded.datadir import DataDirectory, is_locked, refusals_as_sentences
 from daemon.embedded.postgres import Postgres
 from daemon.embedded.valkey import Valkey
@@ -66,6 +68,10 @@ class EmbeddedServers:
         return {name: server.child.pid for name, server in self._servers.items()}
 
     async def __aenter__(self) -> Self:
+        if sys.platform != "linux":
+            raise ConfigError(
+                "The embedded servers need Linux: set bus.url and store.dsn to the URLs of running servers."
+            )
         with ExitStack() as undo:
             data = undo.enter_context(DataDirectory(self._path))
             (data.path / _URLS).unlink(missing_ok=True)  # a killed daemon's
@@ -99,8 +105,9 @@ class EmbeddedServers:
     async def restart(self, name: str) -> None:
         """Start a server again under its old URL. Raises as entering does."""
         server = self._servers[name]
-        await server.stop()
-        await server.start()
+        with refusals_as_sentences(self._path):
+            await server.stop()
+            await server.start()
 
     async def _start(self) -> None:
         try:
