@@ -13,13 +13,13 @@ class Backoff:
         """`first`, `longest`: bounds in seconds of the first and of the longest wait; `least`: never less than this."""
         self._random = random
         self._first = first
-        self._longest = longest
+        self.longest = longest
         self._least = least
         self.failures = 0
 
     def next(self) -> float:
         """Return the seconds to wait after one more failure."""
-        bound = min(self._longest, self._first * 2 ** min(self.failures, 30))
+        bound = min(self.longest, self._first * 2 ** min(self.failures, 30))
         self.failures += 1
         return max(self._least, self._random.uniform(0.0, bound))
 
