@@ -250,7 +250,7 @@ class ExchangeCollector:
 
     async def _say_farewell(self) -> None:
         """Tell the bus that nobody delivers these feeds any more: whoever finds gaps needs the moment."""
-        self._board.down(self._wanted, "the collector has stopped")
+        self._board.down(self._wanted, "stopped")
         try:
             async with asyncio.timeout(FAREWELL):
                 await self._outbox.publish()

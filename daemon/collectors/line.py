@@ -91,7 +91,7 @@ class Line:
         finally:
             await cancel(life.task for life in self._lives)
             for life in list(self._lives):
-                self._forget(life, "the connection was given up", "stopped")
+                self._forget(life, "stopped", "stopped")
 
     async def _establish(self, *, settled: bool = False) -> _Life:
         """Open a connection, trying again with back-off until it works; with `settled`, until it delivers."""
