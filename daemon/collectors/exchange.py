@@ -113,6 +113,7 @@ class ExchangeCollector:
             self._start("requests", self._worker.run)
             self._start("feeds", self._watch_feeds)
             self._board.add(self._wanted)
+            await self._outbox.publish()
             await self._restore_ban()
             await self._load_instruments()
             self._loaded = True
