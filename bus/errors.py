@@ -3,10 +3,12 @@
 MarketdError
 ├── Retryable                 the outside world is in the way: wait and try the same again
 │   ├── BusUnavailable        Redis cannot be reached, or refuses writes
-│   └── StoreUnavailable      the database cannot be reached, or refuses writes
+│   ├── StoreUnavailable      the database cannot be reached, or refuses writes
+│   └── ExchangeUnavailable   an exchange cannot be reached, or asks us to wait
 └── Permanent                 the same call will fail the same way
     ├── ConfigError           a setting is wrong; names the key and the fix (exit code 78)
     ├── UsageError            a command line or command argument is wrong (exit code 2)
+    ├── RequestRefused        an exchange says that our request is wrong
     ├── MalformedFrame        an exchange frame that cannot become well-formed events
     └── Poison                an event that a handler can never digest
 """
@@ -28,6 +30,10 @@ class StoreUnavailable(Retryable):
     """The database cannot be reached or refuses writes."""
 
 
+class ExchangeUnavailable(Retryable):
+    """An exchange cannot be reached, fails, or asks us to wait (limits, bans, an open breaker)."""
+
+
 class Permanent(MarketdError):
     """The same call will fail the same way: do not retry."""
 
@@ -38,6 +44,10 @@ class ConfigError(Permanent):
 
 class UsageError(Permanent):
     """A command line or a command's argument is wrong. The text names it and the nearest valid value."""
+
+
+class RequestRefused(Permanent):
+    """An exchange says that our request is wrong; the text carries its own message."""
 
 
 class MalformedFrame(Permanent):

@@ -1,156 +1,216 @@
-"""One WebSocket connection: opens, subscribes in paced chunks, reads until it ends, and says why it ended."""
+"""One WebSocket connection: subscribes, reads until it ends, and says why it ended.
+
+The reading loop takes everything that aiohttp has buffered before it goes on, so that stamping, feed states and
+publishing cost once per wake-up, not once per frame. While the bus has no room the socket is not read: that is the
+backpressure, and the kernel's and aiohttp's buffers are its bound.
+"""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, Literal, TypeAlias
 
 import aiohttp
+import structlog
 
-from bus import metrics
 from bus.clock import Clock
-from daemon.exchanges.base import Exchange
+from daemon.collectors.board import FeedBoard
+from daemon.collectors.dialler import Socket
+from daemon.collectors.intake import Intake, public_url
+from daemon.collectors.outbox import Outbox
+from daemon.collectors.sender import SEND_TIMEOUT, Sender
+from daemon.collectors.tasks import cancel
+from daemon.exchanges.base import Exchange, FeedKey, Notice
 
-CONNECT_TIMEOUT: Final = 15.0
-CLOSE_TIMEOUT: Final = 2.0
-LARGEST_FRAME: Final = 16 * 1024 * 1024
+log = structlog.get_logger(__name__)
+
+BATCH_FRAMES: Final = 512
+"""Frames translated in one go; after a full batch everything else gets its turn."""
+WATCH_INTERVAL: Final = 1.0
+LIFETIME_SHARE: Final = 0.97
+"""Part of the exchange's lifetime after which the next connection is opened."""
+OVERLAP: Final = 15.0
+"""Seconds after its first data within which a connection should deliver every feed; some may have nothing to say."""
+
+EndKind: TypeAlias = Literal["closed", "silent", "broken", "oversized", "send"]
 
 
 @dataclass(frozen=True)
 class Ended:
-    """Why a connection is over. `planned`: we or the exchange meant it, nobody failed."""
+    """Why a connection is over: `kind` for metrics, `reason` for people."""
 
+    kind: EndKind
     reason: str
-    planned: bool = False
+
+
+@dataclass(frozen=True)
+class Surroundings:
+    """What all connections to one exchange share."""
+
+    exchange: Exchange
+    intake: Intake
+    board: FeedBoard
+    outbox: Outbox
+    clock: Clock
+    requested: Callable[[], None]
+    """Called when the translator may have put requests into its queue."""
 
 
 class Connection:
-    """One socket to one exchange. `frames` is what is done with each frame; it must be quick or wait for the bus."""
+    """One open socket to one exchange. `on_data` is called once, at the first data of any kind."""
 
     def __init__(
-        self,
-        number: int,
-        exchange: Exchange,
-        endpoint: str,
-        session: aiohttp.ClientSession,
-        clock: Clock,
-        frames: Callable[["Connection", bytes], Awaitable[None]],
-    ) -> None:
+        self, number: int, socket: Socket, url: str, feeds: Sequence[FeedKey], around: Surroundings,
+        on_data: Callable[[], None],
+    ) -> None:  # fmt: skip
         self.number = number
-        self._exchange = exchange
-        self.url = exchange.url(endpoint)
-        self._session = session
-        self._clock = clock
-        self._frames = frames
-        self._outbox: asyncio.Queue[str] = asyncio.Queue(maxsize=1_000)
-        self._message_id = 0
-        self._last_frame = 0.0
-        self._ending: Ended | None = None
-        self._socket: aiohttp.ClientWebSocketResponse[bool] | None = None
-        self.opened = asyncio.Event()
+        self.origin = public_url(url)
+        self._socket = socket
+        self._around = around
+        self._on_data = on_data
+        self._sender = Sender(around.exchange, around.clock, around.board.subscribed)
+        self._sender.subscribe(feeds)
+        self.missing = set(feeds)
+        """Feeds that it was opened for and has not delivered yet; only told until it has settled."""
+        self._opened = self._heard = around.clock.monotonic()
+        self._first_data: float | None = None
+        self.settled = asyncio.Event()
+        """Set when it delivers every feed, or has delivered some for `OVERLAP` seconds."""
+        self.expiring = asyncio.Event()
+        """Set when the exchange will end it soon."""
+
+    def covers(self, feed: FeedKey) -> bool:
+        """Tell whether this connection surely delivers a feed when there is something to deliver."""
+        return self.settled.is_set() or feed not in self.missing
+
+    def add(self, feeds: Sequence[FeedKey]) -> None:
+        """Subscribe to more feeds without touching the others."""
+        if not self.settled.is_set():
+            self.missing.update(feeds)
+        self._sender.subscribe(feeds)
+
+    def remove(self, feeds: Sequence[FeedKey], streams: Sequence[str]) -> None:
+        """Give up feeds, of which `streams` are needed by no other one."""
+        self.missing.difference_update(feeds)
+        self._sender.unsubscribe(streams)
+
+    def again(self, feed: FeedKey) -> None:
+        """Subscribe to one feed anew, alone."""
+        self._sender.unsubscribe(self._around.exchange.streams(feed))
+        self._sender.subscribe([feed])
+
+    async def retire(self) -> None:
+        """End it with nothing lost: what has been translated is published, the rest stays unread for a successor."""
+        await self._socket.close()
 
     async def run(self) -> Ended:
-        """Open and read until the end. Cancelling closes the socket."""
+        """Work until the connection ends, and close it. Cancelling closes it too."""
+        tasks: list[asyncio.Task[Ended]] = [
+            asyncio.create_task(self._read()),
+            asyncio.create_task(self._send()),
+            asyncio.create_task(self._watch()),
+        ]
         try:
-            async with asyncio.timeout(CONNECT_TIMEOUT):
-                socket = await self._session.ws_connect(
-                    self.url, max_msg_size=LARGEST_FRAME, decode_text=False, autoclose=True, compress=0,
-                    timeout=aiohttp.ClientWSTimeout(ws_close=CLOSE_TIMEOUT),
-                )  # fmt: skip
-        except (aiohttp.ClientError, TimeoutError, OSError) as error:
-            return Ended(f"cannot connect: {error or type(error).__name__}")
-        metrics.CONNECTS.labels(self._exchange.name).inc()
-        self._socket = socket
-        self._last_frame = self._clock.monotonic()
-        self.opened.set()
-        helpers = [asyncio.create_task(self._send_paced()), asyncio.create_task(self._watch_silence())]
-        if self._exchange.limits.ping_interval is not None:
-            helpers.append(asyncio.create_task(self._ping(self._exchange.limits.ping_interval)))
-        try:
-            return await self._read(socket)
+            done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+            return next(task for task in tasks if task in done).result()
         finally:
-            for helper in helpers:
-                helper.cancel()
-            await asyncio.gather(*helpers, return_exceptions=True)
-            await socket.close()
+            await cancel(tasks)
+            await self._socket.close()
 
-    def end(self, reason: str, *, planned: bool) -> None:
-        """Close it; `run` returns soon."""
-        if self._ending is None:
-            self._ending = Ended(reason, planned)
-            if self._socket is not None:
-                self._closing = asyncio.create_task(self._close(self._socket))
+    # reading
 
-    async def _close(self, socket: "aiohttp.ClientWebSocketResponse[bool]") -> None:
-        await socket.close()
-
-    def subscribe(self, streams: Sequence[str]) -> None:
-        """Ask for streams; the messages go out at the pace that the exchange allows."""
-        self._in_chunks(streams, self._exchange.subscribe)
-
-    def unsubscribe(self, streams: Sequence[str]) -> None:
-        """Give streams up."""
-        self._in_chunks(streams, self._exchange.unsubscribe)
-
-    def send(self, text: str) -> None:
-        """Send one message at the next free moment."""
-        self._outbox.put_nowait(text)
-
-    def _in_chunks(self, streams: Sequence[str], message: Callable[[Sequence[str], int], str]) -> None:
-        size = self._exchange.limits.streams_per_message
-        for start in range(0, len(streams), size):
-            self._message_id += 1
-            self.send(message(streams[start : start + size], self._message_id))
-
-    async def _send_paced(self) -> None:
-        assert self._socket is not None
-        while True:
-            text = await self._outbox.get()
-            try:
-                async with asyncio.timeout(CONNECT_TIMEOUT):
-                    await self._socket.send_str(text)
-            except (aiohttp.ClientError, TimeoutError, OSError) as error:
-                self.end(f"cannot send: {error or type(error).__name__}", planned=False)
-                return
-            await self._clock.sleep(self._exchange.limits.message_interval)
-
-    async def _ping(self, interval: float) -> None:
-        while True:
-            await self._clock.sleep(interval)
-            text = self._exchange.ping()
-            if text is not None:
-                self.send(text)
-
-    async def _watch_silence(self) -> None:
-        """A connected but mute socket is the most common silent failure: it is dead, whatever TCP says."""
-        silence = self._exchange.limits.silence
-        while True:
-            quiet = self._clock.monotonic() - self._last_frame
-            if quiet >= silence:
-                self.end(f"no frame for {silence:g} s", planned=False)
-                return
-            await self._clock.sleep(silence - quiet)
-
-    async def _read(self, socket: "aiohttp.ClientWebSocketResponse[bool]") -> Ended:
-        received = 0
+    async def _read(self) -> Ended:
+        receive = self._socket.receive
+        buffered = self._socket._reader._buffer  # noqa: SLF001 # aiohttp does not tell what it holds; pinned by a test
         text, binary = aiohttp.WSMsgType.TEXT, aiohttp.WSMsgType.BINARY
-        counter = metrics.FRAMES_RECEIVED.labels(self._exchange.name, "ws")
-        try:
-            while True:
-                message = await socket.receive()
-                if message.type is text or message.type is binary:
-                    self._last_frame = self._clock.monotonic()
-                    received += 1
-                    if received == 256:  # noqa: PLR2004 # counting each one costs as much as parsing it
-                        counter.inc(received)
-                        received = 0
-                    await self._frames(self, message.data)
-                else:
-                    return self._ending or Ended(self._describe(socket, message))
-        finally:
-            counter.inc(received)
+        while True:
+            frames: list[bytes] = []
+            message: Any = await receive()
+            while (kind := message[0]) is text or kind is binary:
+                frames.append(message[1])
+                if not buffered or len(frames) == BATCH_FRAMES:
+                    break
+                message = await receive()
+            self._heard = self._around.clock.monotonic()
+            if frames:
+                await self._digest(frames)
+            if kind is not text and kind is not binary and (ended := await self._control(message)):
+                return ended
+            if buffered:
+                await asyncio.sleep(0)
 
-    def _describe(self, socket: "aiohttp.ClientWebSocketResponse[bool]", message: Any) -> str:
-        if message.type is aiohttp.WSMsgType.ERROR:
-            return f"broken: {message.data or socket.exception()}"
-        return f"closed by the exchange with code {socket.close_code}"
+    async def _digest(self, frames: list[bytes]) -> None:
+        digest = self._around.intake.frames(frames, self.origin, self.number)
+        if digest.data > 0 and self._first_data is None:
+            self._first_data = self._heard
+            self._on_data()
+        if self.missing:
+            self.missing -= digest.feeds
+            if not self.missing:
+                self.settled.set()
+        for notice in digest.notices:
+            self._notice(notice)
+        if self._around.exchange.requests:
+            self._around.requested()
+        await self._around.outbox.publish(digest.events)
+
+    async def _control(self, message: aiohttp.WSMessage) -> Ended | None:
+        """Answer a ping; say why the connection is over when it is."""
+        match message.type:
+            case aiohttp.WSMsgType.PING:
+                try:
+                    async with asyncio.timeout(SEND_TIMEOUT):
+                        await self._socket.pong(message.data)
+                except (aiohttp.ClientError, TimeoutError, OSError) as error:
+                    return Ended("send", f"cannot answer a ping: {type(error).__name__}")
+            case aiohttp.WSMsgType.PONG:
+                pass
+            case aiohttp.WSMsgType.ERROR:
+                return await self._broken(message.data)
+            case _:
+                return Ended("closed", f"closed by the exchange with code {self._socket.close_code}")
+        return None
+
+    async def _broken(self, error: object) -> Ended:
+        if isinstance(error, aiohttp.WebSocketError) and error.code == aiohttp.WSCloseCode.MESSAGE_TOO_BIG:
+            letter = self._around.intake.oversized(self.origin, f"frame too big: {error}")
+            await self._around.outbox.publish([letter])
+            return Ended("oversized", f"the exchange sent a frame that is too big: {error}")
+        return Ended("broken", f"the connection broke: {error}")
+
+    def _notice(self, notice: Notice) -> None:
+        match notice.kind:
+            case "refused":
+                log.error("the exchange refused a subscription", origin=self.origin, reason=notice.text)
+                self._around.board.refused(self._sender.feeds_of(notice.message_id), notice.text)
+            case "send":
+                self._sender.text(notice.text)
+            case "reconnect":
+                self.expiring.set()
+            case "control" | "unknown":
+                pass  # counted by the intake
+
+    # sending and watching
+
+    async def _send(self) -> Ended:
+        return Ended("send", f"cannot send: {await self._sender.run(self._socket)}")
+
+    async def _watch(self) -> Ended:
+        """Notice silence (a mute socket is dead, whatever TCP says), age, and when it has settled; send pings."""
+        limits, clock = self._around.exchange.limits, self._around.clock
+        pinged = self._opened
+        while True:
+            await clock.sleep(WATCH_INTERVAL)
+            now = clock.monotonic()
+            if self._around.outbox.held:
+                self._heard = now  # it is we who do not listen
+            if now - self._heard > limits.silence:
+                return Ended("silent", f"no frame for {limits.silence:g} s")
+            if now - self._opened > limits.lifetime * LIFETIME_SHARE:
+                self.expiring.set()
+            if self._first_data is not None and now - self._first_data > OVERLAP and not self._sender.waiting:
+                self.settled.set()
+            if limits.ping_interval is not None and now - pinged >= limits.ping_interval:
+                pinged = now
+                if (ping := self._around.exchange.ping()) is not None:
+                    self._sender.text(ping)

@@ -1,54 +1,48 @@
-"""Runs one exchange: instruments, connections, the requests its translator wants made, polling, feed states."""
+"""Runs one exchange: its symbols, connections, polls, the requests its translator wants made, its feeds' states."""
 
 import asyncio
-import difflib
-from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+import functools
+import itertools
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from random import Random
-from typing import Any, Final
+from typing import Any, Final, Literal
+from urllib.parse import urlsplit
 
 import aiohttp
 import structlog
 
 from bus import metrics
 from bus.clock import Clock
-from bus.errors import MalformedFrame, MarketdError, Permanent, Retryable
-from bus.events import AnyMarketEvent, Dead, Event, Feed, FeedState
+from bus.errors import BusUnavailable, ExchangeUnavailable, RequestRefused
+from bus.events import Breaker
 from bus.interface import EventBus
-from daemon.collectors.connection import Connection
+from daemon.collectors.board import FeedBoard
+from daemon.collectors.connection import Surroundings
+from daemon.collectors.dialler import Dialler
+from daemon.collectors.gate import Gate
+from daemon.collectors.intake import Intake
 from daemon.collectors.line import Line
+from daemon.collectors.outbox import Outbox
+from daemon.collectors.polling import Poller
+from daemon.collectors.requests import RequestWorker
 from daemon.collectors.rest import RestClient
-from daemon.collectors.watch import FeedWatch
-from daemon.exchanges.base import Endpoints, Exchange, FeedKey, Instrument, Request
+from daemon.collectors.symbols import FeedSettings, why_not
+from daemon.collectors.tasks import cancel, keep_running
+from daemon.exchanges.base import Exchange, FeedKey, Instrument
 from daemon.resilience.backoff import Backoff
-from daemon.resilience.limiter import Limiter, Quota
+from daemon.resilience.breaker import CircuitBreaker
+from daemon.resilience.limiter import WeightLimiter
+from daemon.resilience.window import WindowLimiter
 
 log = structlog.get_logger(__name__)
 
-REQUESTS_AT_ONCE: Final = 4
-REQUESTS_WAITING: Final = 10_000
-PAYLOAD_KEPT: Final = 64 * 1024
-"""Bytes of a malformed frame that are kept as a dead letter."""
+SHARE: Final = 0.9
+"""Part of the allowed request weight that we use: other programs on the address and clock differences need the rest."""
+WATCH_INTERVAL: Final = 1.0
+FAREWELL: Final = 2.0
+"""Seconds for the last feed states to reach the bus when the collector stops."""
 
-
-@dataclass(frozen=True)
-class FeedSettings:
-    """What of an exchange to deliver, and where it is."""
-
-    symbols: Sequence[str]
-    channels: Sequence[str]
-    timeframes: Sequence[str]
-    endpoints: Endpoints
-
-    def keys(self) -> list[FeedKey]:
-        """Return every feed that these settings mean."""
-        return [
-            FeedKey(symbol, channel, timeframe)
-            for symbol in self.symbols
-            for channel in self.channels
-            for timeframe in (self.timeframes if channel == "candle" else [""])
-        ]
+__all__ = ["ExchangeCollector", "FeedSettings"]
 
 
 class ExchangeCollector:
@@ -66,19 +60,45 @@ class ExchangeCollector:
         self.name = exchange.name
         self._exchange = exchange
         self._settings = settings
-        self._bus = bus
-        self._session = session
         self._clock = clock
         self._random = random
-        limiter = Limiter(clock, exchange.limits.weight_per_minute)
-        self._rest = RestClient(exchange.name, settings.endpoints.rest, session, limiter, clock, random)
-        self._connects = Quota(clock, exchange.limits.connects_per_minute)
+        self._outbox = Outbox(bus, clock)
+        self._board = FeedBoard(exchange.name, self._outbox, clock)
+        self._gate = self._make_gate(bus)
+        self.breakers: Mapping[str, CircuitBreaker] = {"ws": self._gate.websocket, "rest": self._gate.rest}
+        """The circuit breakers by kind, for the operator's commands."""
+        self.rest = RestClient(exchange.name, settings.endpoints.rest, session, self._gate, clock, random)
+        """The one REST client of this exchange: whoever wants history goes through its limits."""
+        self._intake = Intake(exchange, self._board, self._outbox, clock)
+        self._worker = RequestWorker(exchange, self.rest, self._intake, self._outbox, clock, random)
+        self._poller = Poller(exchange, self.rest, self._intake, self._board, self._outbox, clock, random)
+        self._dialler = Dialler(exchange.name, session, self._gate, clock)
+        self._numbers = itertools.count(1)
+        self._tasks: set[asyncio.Task[None]] = set()
         self._lines: dict[Line, asyncio.Task[None]] = {}
-        self._connections = 0
-        self._recv = 0
-        self._requests: asyncio.Queue[Request] = asyncio.Queue(REQUESTS_WAITING)
-        self._refused: dict[str, str] = {}
-        self._counts: Counter[str] = Counter()
+        self._polls: dict[FeedKey, asyncio.Task[None]] = {}
+        self._wanted = dict.fromkeys(settings.keys())
+        self._loaded = False
+
+    def _make_gate(self, bus: EventBus) -> Gate:
+        limits = self._exchange.limits
+        # another host of the same protocol bans on its own account
+        key = f"{self.name}:{urlsplit(self._settings.endpoints.rest).netloc.rpartition('@')[2]}"
+        return Gate(
+            self.name,
+            WeightLimiter(key, int(limits.weight_per_minute * SHARE), self._clock, bus.state),
+            WindowLimiter(f"connections to {self.name}", limits.connects_per_minute, self._clock),
+            self._make_breaker("rest"),
+            self._make_breaker("ws"),
+            self._clock,
+        )
+
+    def _make_breaker(self, kind: Literal["ws", "rest"]) -> CircuitBreaker:
+        def changed(event: Breaker) -> None:
+            metrics.BREAKER_STATE.labels(self.name, kind).set(event.state in {"open", "forced_open"})
+            self._outbox.say(event)
+
+        return CircuitBreaker(self.name, kind, self._clock, self._random, changed)
 
     # the public side
 
@@ -88,213 +108,152 @@ class ExchangeCollector:
         return self._exchange.instruments
 
     async def run(self) -> None:
-        """Deliver the configured feeds until cancelled."""
-        workers = [asyncio.create_task(self._work()) for _ in range(REQUESTS_AT_ONCE)]
+        """Deliver the wanted feeds until cancelled."""
         try:
+            self._start("requests", self._worker.run)
+            self._start("feeds", self._watch_feeds)
+            self._board.add(self._wanted)
+            await self._outbox.publish()
+            await self._restore_ban()
             await self._load_instruments()
-            await self.add(self._settings.keys())
-            await self._own(workers)
+            self._loaded = True
+            await self.add(list(self._wanted))
+            await asyncio.gather(*self._tasks)
         finally:
-            tasks = [*workers, *self._lines.values()]
-            for task in tasks:
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
+            await cancel([*self._lines.values(), *self._polls.values(), *self._tasks])
             self._lines.clear()
+            self._polls.clear()
+            self._tasks.clear()
+            self._loaded = False
+            await self._say_farewell()
 
-    async def add(self, feeds: Iterable[FeedKey]) -> None:
-        """Deliver more feeds; a symbol that the exchange does not have is reported and left out."""
-        known = [feed for feed in feeds if await self._exists(feed)]
-        room = self._exchange.limits.feeds_per_connection
-        for feed in known:
-            size = len(self._exchange.streams(feed))
-            line = next((line for line in self._lines if len(line.stream_names(line.watches)) + size <= room), None)
-            if line is None:
-                line = self._new_line()
-            line.add([feed])
-        for line, task in list(self._lines.items()):
-            if task.done() and line.watches:
-                self._lines[line] = asyncio.create_task(line.run())
+    async def add(self, feeds: Iterable[FeedKey]) -> dict[FeedKey, str]:
+        """Deliver more feeds without touching the others; return those that the exchange cannot deliver, and why."""
+        carried = set(self._polls).union(*(line.feeds for line in self._lines))
+        new = [feed for feed in dict.fromkeys(feeds) if feed not in carried]
+        self._wanted.update(dict.fromkeys(new))
+        self._board.add(feed for feed in new if feed not in self._board.watches)
+        refused: dict[FeedKey, str] = {}
+        if self._loaded:
+            refused = {feed: reason for feed in new if (reason := why_not(self._exchange, feed))}
+            for feed, reason in refused.items():
+                log.error("feed refused", exchange=self.name, reason=reason)
+                self._board.down([feed], reason)
+            self._deliver([feed for feed in new if feed not in refused])
+        await self._outbox.publish()
+        return refused
 
     async def remove(self, feeds: Iterable[FeedKey]) -> None:
         """Stop delivering feeds, without touching the others."""
-        wanted = list(feeds)
-        for line, task in list(self._lines.items()):
-            line.remove(wanted)
-            if not line.watches:
-                task.cancel()
-                del self._lines[line]
+        gone = list(feeds)
+        for feed in gone:
+            self._wanted.pop(feed, None)
+            if (poll := self._polls.pop(feed, None)) is not None:
+                await cancel([poll])
+        for line in list(self._lines):
+            line.remove(gone)
+            if not line.feeds:
+                await cancel([self._lines.pop(line)])
+        self._board.remove(gone)
+        await self._outbox.publish()
 
     def status(self) -> dict[str, Any]:
-        """Return what the `status` command says of this exchange."""
-        watches = [watch for line in self._lines for watch in line.watches.values()]
+        """Return what the `status` command says of this exchange: plain values, ages in seconds, times in ns."""
         return {
             "exchange": self.name,
-            "connections": len(self._lines),
+            "connections": sum(line.connections for line in self._lines),
+            "breakers": {kind: breaker.state for kind, breaker in self.breakers.items()},
+            "banned_until": self._gate.weight.banned_until if self._gate.weight.banned_for() else None,
             "feeds": [
                 {
                     "symbol": watch.key.symbol,
                     "channel": watch.key.channel,
                     "timeframe": watch.key.timeframe,
                     "state": watch.state,
-                    "age": None if watch.last is None else round(watch.age, 3),
+                    "age": self._board.age(watch),
                     "reason": watch.reason,
                 }
-                for watch in watches
+                for watch in self._board.watches.values()
             ],
-            "refused": self._refused,
         }
 
-    # symbols
+    # starting
+
+    async def _restore_ban(self) -> None:
+        """Take over a ban from before a restart, before anything is asked of the exchange."""
+        backoff = Backoff(self._random, first=0.5, longest=10.0, least=0.1)
+        while True:
+            try:
+                await self._gate.weight.restore()
+                break
+            except BusUnavailable as error:
+                log.warning("cannot read whether we are banned", exchange=self.name, reason=str(error))
+                await self._clock.sleep(backoff.next())
+        if self._gate.weight.banned_until is not None:
+            log.warning("still banned", exchange=self.name, seconds=round(self._gate.weight.banned_for()))
+            self._gate.open_until(self._gate.weight.banned_until)
 
     async def _load_instruments(self) -> None:
-        """Ask for the symbols until they are there."""
-        backoff = Backoff(self._random, first=1.0, longest=30.0, least=0.2)
-        request = self._exchange.instruments_request()
+        """Ask for the symbols until they are there; until then every feed is down and says why."""
+        backoff = Backoff(self._random, first=1.0, longest=60.0, least=0.2)
         while not self._exchange.instruments:
-            try:
-                body = await self._rest.get(request)
-                self._exchange.answer(request, body, self._stamp())
-            except (Retryable, Permanent) as error:
-                wait = backoff.next()
-                log.warning("no symbol list yet", exchange=self.name, error=str(error), again_in=round(wait, 2))
-                await self._clock.sleep(wait)
+            reason = await self._ask_for_instruments()
+            if reason:
+                log.warning("no symbol list yet", exchange=self.name, reason=reason)
+                self._board.down(self._wanted, f"no symbol list yet: {reason}")
+                await self._outbox.publish()
+                await self._clock.sleep(backoff.next())
         log.info("symbols loaded", exchange=self.name, symbols=len(self._exchange.instruments))
 
-    async def _exists(self, feed: FeedKey) -> bool:
-        instrument = self._exchange.instruments.get(feed.symbol)
-        reason = ""
-        if instrument is None:
-            near = difflib.get_close_matches(feed.symbol, self._exchange.instruments, n=3, cutoff=0.6)
-            reason = f"{self.name} has no symbol {feed.symbol}" + (f"; nearest: {', '.join(near)}" if near else "")
-        elif not instrument.active:
-            reason = f"{feed.symbol} is not trading on {self.name}"
-        elif feed.channel not in self._exchange.channels:
-            reason = f"{self.name} has no channel {feed.channel}"
-        elif feed.timeframe and feed.timeframe not in self._exchange.timeframes:
-            reason = f"{self.name} has no {feed.timeframe} candles"
-        if reason:
-            self._refused[f"{feed.symbol} {feed.channel} {feed.timeframe}".strip()] = reason
-            log.error("feed refused", exchange=self.name, reason=reason)
-            await self._say(feed, "down", reason)
-        return not reason
+    async def _ask_for_instruments(self) -> str:
+        request = self._exchange.instruments_request()
+        try:
+            body = await self.rest.get(request)
+        except (ExchangeUnavailable, RequestRefused) as error:
+            return str(error)
+        digest = self._intake.answer(request, body, self.rest.url(request))
+        await self._outbox.publish(digest.events)
+        return "" if self._exchange.instruments else "the answer names no symbol"
 
-    # connections
+    # delivering
+
+    def _deliver(self, feeds: Iterable[FeedKey]) -> None:
+        """Give each feed to a poll, or to a connection that has room for its streams."""
+        room = self._exchange.limits.feeds_per_connection
+        for feed in feeds:
+            if self._exchange.polls(feed) is not None:
+                self._polls[feed] = self._keep("poll", functools.partial(self._poller.run, feed))
+                continue
+            size = len(self._exchange.streams(feed))
+            line = next((line for line in self._lines if line.streams + size <= room), None) or self._new_line()
+            line.add([feed])
 
     def _new_line(self) -> Line:
-        line = Line(self._exchange, self._connect, self._connects.acquire, self._report, self._clock, self._random)
-        self._lines[line] = asyncio.get_running_loop().create_task(self._nothing())
+        around = Surroundings(
+            self._exchange, self._intake, self._board, self._outbox, self._clock, requested=self._worker.wake
+        )
+        line = Line(self._settings.endpoints.websocket, around, self._dialler, self._numbers, self._random)
+        self._lines[line] = self._keep("connection", line.run)
         return line
 
-    async def _nothing(self) -> None:
-        """The task of a line that has no feeds yet."""
-
-    def _connect(self, line: Line) -> Connection:
-        self._connections += 1
-
-        async def frames(connection: Connection, frame: bytes) -> None:
-            await self._frame(line, connection, frame)
-
-        return Connection(
-            self._connections, self._exchange, self._settings.endpoints.websocket, self._session, self._clock, frames
-        )
-
-    async def _own(self, workers: list["asyncio.Task[None]"]) -> None:
-        """Notice when something that should run for ever has ended, and start a line again alone."""
+    async def _watch_feeds(self) -> None:
         while True:
-            await asyncio.wait({*workers, *self._lines.values()}, timeout=1.0, return_when=asyncio.FIRST_COMPLETED)
-            for worker in workers:
-                if worker.done():
-                    worker.result()
-                    raise MarketdError(f"a request worker of {self.name} has ended")
-            for line, task in list(self._lines.items()):
-                if task.done():
-                    error = None if task.cancelled() else task.exception()
-                    log.error("connection task crashed, starting it again", exchange=self.name, error=repr(error))
-                    metrics.TASK_RESTARTS.labels(f"line:{self.name}").inc()
-                    await self._clock.sleep(self._random.uniform(0.1, 1.0))
-                    self._lines[line] = asyncio.create_task(line.run())
+            await self._clock.sleep(WATCH_INTERVAL)
+            for line in self._lines:
+                line.revive()
+            await self._outbox.publish()
 
-    async def _report(self, watch: FeedWatch, state: FeedState, reason: str) -> None:
-        if (watch.state, watch.reason) == (state, reason):
-            return
-        watch.state, watch.reason = state, reason
-        live = sum(watch.state == "live" for line in self._lines for watch in line.watches.values())
-        metrics.FEEDS_LIVE.labels(self.name).set(live)
-        await self._say(watch.key, state, reason)
+    def _start(self, what: str, run: Callable[[], Awaitable[None]]) -> None:
+        self._tasks.add(self._keep(what, run))
 
-    async def _say(self, feed: FeedKey, state: FeedState, reason: str) -> None:
-        channel = f"{feed.channel}:{feed.timeframe}" if feed.timeframe else feed.channel
-        await self._bus.publish([Feed(self._clock.now(), self.name, feed.symbol, channel, state, reason)])
+    def _keep(self, what: str, run: Callable[[], Awaitable[None]]) -> "asyncio.Task[None]":
+        return asyncio.create_task(keep_running(f"{what}:{self.name}", run, self._clock, self._random))
 
-    # frames and answers
-
-    def _stamp(self) -> int:
-        """The receive time, strictly rising, so that it identifies events without an id of their own."""
-        self._recv = max(self._recv + 1, self._clock.now())
-        return self._recv
-
-    async def _frame(self, line: Line, connection: Connection, frame: bytes) -> None:
+    async def _say_farewell(self) -> None:
+        """Tell the bus that nobody delivers these feeds any more: whoever finds gaps needs the moment."""
+        self._board.down(self._wanted, "stopped")
         try:
-            events = self._exchange.parse(frame, self._stamp(), connection.number)
-        except MalformedFrame as error:
-            await self._malformed(connection.url, str(error), frame)
-            return
-        if events:
-            line.delivered(connection, events)
-            await self._bus.publish(events)
-        if self._exchange.notices:
-            self._take_notices(line, connection)
-        if self._exchange.requests:
-            self._take_requests()
-
-    async def _malformed(self, origin: str, reason: str, frame: bytes) -> None:
-        metrics.FRAMES_MALFORMED.labels(self.name).inc()
-        metrics.DEAD.labels("parse").inc()
-        now = self._clock.now()
-        letter = Dead(now, f"parse:{self.name}:{self._stamp()}", origin, "parse", reason, frame[:PAYLOAD_KEPT])
-        await self._bus.publish([letter])
-
-    def _take_notices(self, line: Line, connection: Connection) -> None:
-        while self._exchange.notices:
-            notice = self._exchange.notices.popleft()
-            match notice.kind:
-                case "control":
-                    metrics.FRAMES_CONTROL.labels(self.name).inc()
-                case "unknown":
-                    metrics.FRAMES_UNKNOWN.labels(self.name).inc()
-                case "refused":
-                    log.error("the exchange refused a subscription", exchange=self.name, reason=notice.text)
-                case "send":
-                    connection.send(notice.text)
-                case "reconnect":
-                    line.change_connection()
-
-    def _take_requests(self) -> None:
-        while self._exchange.requests:
-            request = self._exchange.requests.popleft()
-            try:
-                self._requests.put_nowait(request)
-            except asyncio.QueueFull:
-                self._exchange.failed(request)
-
-    async def _work(self) -> None:
-        """Make the requests that the translator wants made."""
-        while True:
-            request = await self._requests.get()
-            try:
-                body = await self._rest.get(request)
-            except (Retryable, Permanent) as error:
-                log.warning("request failed", exchange=self.name, request=request.kind, error=str(error))
-                self._exchange.failed(request)
-                continue
-            await self._answered(request, body)
-
-    async def _answered(self, request: Request, body: bytes) -> None:
-        try:
-            events: Sequence[AnyMarketEvent | Event] = self._exchange.answer(request, body, self._stamp())
-        except MalformedFrame as error:
-            self._exchange.failed(request)
-            await self._malformed(self._settings.endpoints.rest + request.path, str(error), body)
-            return
-        await self._bus.publish(events)
-        self._take_requests()
+            async with asyncio.timeout(FAREWELL):
+                await self._outbox.publish()
+        except (TimeoutError, BusUnavailable) as error:
+            log.warning("the last feed states did not reach the bus", exchange=self.name, reason=str(error))

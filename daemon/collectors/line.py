@@ -6,219 +6,164 @@ one when the new one delivers; what both bring is dropped once by the translator
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Iterable, Iterator
 from random import Random
-from typing import Final
 
 import structlog
 
 from bus import metrics
-from bus.clock import Clock
-from bus.events import AnyMarketEvent, Candle, FeedState, event_type
-from daemon.collectors.connection import Connection, Ended
-from daemon.collectors.watch import FeedWatch
-from daemon.exchanges.base import Exchange, FeedKey
+from bus.errors import ExchangeUnavailable
+from daemon.collectors.connection import Connection, Ended, Surroundings
+from daemon.collectors.dialler import Dialler
+from daemon.collectors.tasks import cancel, first_of
+from daemon.exchanges.base import FeedKey
 from daemon.resilience.backoff import Backoff
+from daemon.resilience.breaker import Permit
 
 log = structlog.get_logger(__name__)
 
-OVERLAP: Final = 15.0
-"""Seconds that the next connection may take to deliver every feed before the old one is closed all the same."""
-LIFETIME_SHARE: Final = 0.97
-WATCH_INTERVAL: Final = 1.0
-STALE_PATIENCE: Final = 3
-"""Resubscriptions of a stale feed before the connection itself is doubted."""
-
-Report = Callable[[FeedWatch, FeedState, str], Awaitable[None]]
-
 
 class _Life:
-    """One connection's life: its task, and the feeds that it has not delivered yet."""
+    """One connection's life: the task that runs it, and the verdict that the breaker is owed."""
 
-    def __init__(self, connection: Connection, feeds: Iterable[FeedKey]) -> None:
+    def __init__(self, connection: Connection, permit: Permit) -> None:
         self.connection = connection
-        self.missing = set(feeds)
-        self.delivers = asyncio.Event()
+        self.permit = permit
         self.task = asyncio.create_task(connection.run())
-
-    async def settle(self, seconds: float) -> bool:
-        """Wait until it delivers everything, or the time is up, or it has ended; tell whether it lives."""
-        waiting = asyncio.create_task(self.delivers.wait())
-        try:
-            await asyncio.wait({self.task, waiting}, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            waiting.cancel()
-        return not self.task.done()
-
-    async def stop(self) -> None:
-        """End it and wait for its end."""
-        self.task.cancel()
-        await asyncio.gather(self.task, return_exceptions=True)
 
 
 class Line:
-    """Some feeds of one exchange, the connection that delivers them, and what is known of each feed."""
+    """Some feeds of one exchange and the connection that delivers them; two while one hands over to the next."""
 
     def __init__(
-        self,
-        exchange: Exchange,
-        connect: Callable[["Line"], Connection],
-        quota: Callable[[], Awaitable[None]],
-        report: Report,
-        clock: Clock,
-        random: Random,
+        self, endpoint: str, around: Surroundings, dialler: Dialler, numbers: Iterator[int], random: Random
     ) -> None:
-        self._exchange = exchange
-        self._connect = connect
-        self._quota = quota
-        self._report = report
-        self._clock = clock
+        self._url = around.exchange.url(endpoint)
+        self._around = around
+        self._dialler = dialler
+        self._numbers = numbers
         self._backoff = Backoff(random, first=1.0, longest=60.0, least=0.1)
-        self._by_event: dict[tuple[str, str, str], FeedWatch] = {}
+        self._tried = False
         self._lives: list[_Life] = []
-        self._change = asyncio.Event()
-        self.watches: dict[FeedKey, FeedWatch] = {}
+        self.feeds: dict[FeedKey, list[str]] = {}
+        """The feeds that it delivers, and the exchange's streams that make them up."""
 
-    # feeds
+    @property
+    def streams(self) -> int:
+        """How many of the exchange's streams it carries."""
+        return sum(map(len, self.feeds.values()))
 
-    def stream_names(self, feeds: Iterable[FeedKey]) -> list[str]:
-        """Return the exchange's names of the streams of some feeds."""
-        return [stream for feed in feeds for stream in self._exchange.streams(feed)]
+    @property
+    def connections(self) -> int:
+        """How many connections are open: 1, 2 during a hand-over, 0 while there is none."""
+        return len(self._lives)
 
     def add(self, feeds: Iterable[FeedKey]) -> None:
-        """Deliver these feeds too; a live connection subscribes to them without touching the others."""
-        new = [feed for feed in feeds if feed not in self.watches]
+        """Deliver these feeds too; open connections subscribe to them without touching the others."""
+        new = [feed for feed in feeds if feed not in self.feeds]
         for feed in new:
-            watch = self.watches[feed] = FeedWatch(feed, self._clock)
-            self._by_event[feed.symbol, feed.channel, feed.timeframe] = watch
+            self.feeds[feed] = list(self._around.exchange.streams(feed))
         for life in self._lives:
-            life.connection.subscribe(self.stream_names(new))
+            life.connection.add(new)
 
-    def remove(self, feeds: Iterable[FeedKey]) -> list[FeedKey]:
-        """Stop delivering these feeds; return those that this line had."""
-        gone = [feed for feed in feeds if self.watches.pop(feed, None)]
-        for feed in gone:
-            self._by_event.pop((feed.symbol, feed.channel, feed.timeframe), None)
+    def remove(self, feeds: Iterable[FeedKey]) -> None:
+        """Stop delivering those of these feeds that it has."""
+        gone = {feed: self.feeds.pop(feed) for feed in feeds if feed in self.feeds}
+        if not gone:
+            return
+        kept = {stream for streams in self.feeds.values() for stream in streams}
+        streams = [stream for names in gone.values() for stream in names if stream not in kept]
         for life in self._lives:
-            life.connection.unsubscribe(self.stream_names(gone))
-        return gone
+            life.connection.remove(list(gone), streams)
 
-    # what frames say
-
-    def delivered(self, connection: Connection, events: Sequence[AnyMarketEvent]) -> None:
-        """Note which feeds these events belong to; real data is the only thing that counts as success."""
-        now = self._clock.monotonic()
-        self._backoff.reset()
-        for event in events:
-            timeframe = event.timeframe if type(event) is Candle else ""
-            watch = self._by_event.get((event.symbol, event_type(event), timeframe))
-            if watch is not None:
-                watch.data(now)
-                newest = self._lives[-1]
-                if newest.missing and newest.connection is connection:
-                    newest.missing.discard(watch.key)
-                    if not newest.missing:
-                        newest.delivers.set()
-
-    def change_connection(self) -> None:
-        """Open the next connection before this one ends, as the exchange has announced."""
-        self._change.set()
-
-    # running
+    def revive(self) -> None:
+        """Subscribe anew to each feed that fell silent, alone: the others are not touched."""
+        for watch in self._around.board.stale(self.feeds):
+            if self._lives:
+                self._lives[-1].connection.again(watch.key)
 
     async def run(self) -> None:
         """Keep the feeds delivered until cancelled."""
-        watching = asyncio.create_task(self._watch())
         try:
+            life = await self._establish()
             while True:
-                await self._live()
+                life = await self._next(life)
         finally:
-            watching.cancel()
-            await asyncio.gather(watching, *(life.stop() for life in self._lives), return_exceptions=True)
-            self._lives.clear()
+            await cancel(life.task for life in self._lives)
+            for life in list(self._lives):
+                self._forget(life, "stopped", "stopped")
 
-    async def _begin(self) -> _Life:
-        await self._quota()
-        life = _Life(self._connect(self), self.watches)
+    async def _establish(self, *, settled: bool = False) -> _Life:
+        """Open a connection, trying again with back-off until it works; with `settled`, until it delivers."""
+        while True:
+            if self._tried:
+                await self._around.clock.sleep(self._backoff.next())
+            self._tried = True
+            try:
+                life = await self._open()
+            except ExchangeUnavailable as error:
+                log.warning("no connection", exchange=self._around.exchange.name, reason=str(error))
+                if not self._lives:
+                    self._around.board.down(self.feeds, str(error))
+                    await self._around.outbox.publish()
+                continue
+            if not settled:
+                return life
+            await first_of(life.task, life.connection.settled)
+            if not life.task.done():
+                return life
+            await self._ended(life)
+
+    async def _open(self) -> _Life:
+        socket, permit = await self._dialler.dial(self._url)
+
+        def on_data() -> None:
+            permit.succeed()
+            self._backoff.reset()
+
+        connection = Connection(next(self._numbers), socket, self._url, list(self.feeds), self._around, on_data)
+        life = _Life(connection, permit)
         self._lives.append(life)
-        life.connection.subscribe(self.stream_names(self.watches))
+        self._around.board.connecting(self.feeds)
+        await self._around.outbox.publish()
         return life
 
-    async def _live(self) -> None:
-        """Run one connection, and its successors while they hand over, until one ends unplanned."""
-        for watch in self.watches.values():
-            await self._report(watch, "connecting", "")
-            watch.subscribed()
-        life = await self._begin()
-        while True:
-            await self._until_change(life)
-            if life.task.done():
-                break
-            life = await self._hand_over(life)
-        self._lives.remove(life)
-        ended = life.task.result()
-        metrics.DISCONNECTS.labels(self._exchange.name, "failed").inc()
-        self._exchange.lost(list(self.watches), life.connection.number)
-        for watch in self.watches.values():
-            await self._report(watch, "down", ended.reason)
-        wait = self._backoff.next()
-        log.warning("connection lost", exchange=self._exchange.name, reason=ended.reason, again_in=round(wait, 2))
-        await self._clock.sleep(wait)
-
-    async def _until_change(self, life: _Life) -> None:
-        changing = asyncio.create_task(self._change.wait())
-        lifetime = asyncio.create_task(self._clock.sleep(self._exchange.limits.lifetime * LIFETIME_SHARE))
+    async def _next(self, life: _Life) -> _Life:
+        """Wait until this connection ends or will end soon; return the one that takes its place."""
+        await first_of(life.task, life.connection.expiring)
+        if life.task.done():
+            await self._ended(life)
+            return await self._establish()
+        log.info("changing to a new connection", exchange=self._around.exchange.name)
+        establishing = asyncio.create_task(self._establish(settled=True))
         try:
-            await asyncio.wait({life.task, changing, lifetime}, return_when=asyncio.FIRST_COMPLETED)
+            await first_of(life.task, establishing)
+            if not establishing.done():
+                await self._ended(life)  # too early: what the new one does not deliver yet, nobody does
+                return await establishing
+            await life.connection.retire()
+            await asyncio.gather(life.task, return_exceptions=True)
+            self._forget(life, "replaced by a new connection", "planned")
+            return establishing.result()
         finally:
-            changing.cancel()
-            lifetime.cancel()
-        self._change.clear()
+            await cancel([establishing])
 
-    async def _hand_over(self, old: _Life) -> _Life:
-        """Open the next connection, wait until it delivers, close the old one. Return the one that lives on."""
-        log.info("changing to a new connection", exchange=self._exchange.name)
-        new = await self._begin()
-        if not await new.settle(OVERLAP) and not old.task.done():
-            self._lives.remove(new)
-            log.warning("the next connection failed", exchange=self._exchange.name, reason=new.task.result().reason)
-            await self._clock.sleep(self._backoff.next())
-            self._change.set()  # and try again
-            return old
-        self._lives.remove(old)
-        await old.stop()
-        metrics.DISCONNECTS.labels(self._exchange.name, "planned").inc()
-        return new
+    async def _ended(self, life: _Life) -> None:
+        """Take note of a connection that ended unplanned. Raises what it crashed with."""
+        crash = life.task.exception()
+        ended = Ended("broken", f"crashed: {crash!r}") if crash else life.task.result()
+        life.permit.fail(ended.reason)  # counts only when no data had come
+        log.warning("connection lost", exchange=self._around.exchange.name, reason=ended.reason)
+        self._forget(life, ended.reason, ended.kind)
+        await self._around.outbox.publish()
+        if crash:
+            raise crash
 
-    # staleness
-
-    async def _watch(self) -> None:
-        """Report what is live and what has fallen silent; a silent feed is subscribed to again, alone."""
-        rounds: dict[FeedKey, int] = {}
-        while True:
-            await self._clock.sleep(WATCH_INTERVAL)
-            for key, watch in list(self.watches.items()):
-                if not self._lives or watch.state == "down":
-                    continue
-                if watch.is_stale:
-                    await self._revive(watch, rounds)
-                elif watch.last is not None and watch.state != "live":
-                    rounds.pop(key, None)
-                    await self._report(watch, "live", "")
-
-    async def _revive(self, watch: FeedWatch, rounds: dict[FeedKey, int]) -> None:
-        metrics.STALE.labels(self._exchange.name, watch.key.channel).inc()
-        rounds[watch.key] = rounds.get(watch.key, 0) + 1
-        await self._report(watch, "stale", f"no data for {watch.age:.0f} s")
-        watch.subscribed()
-        if rounds[watch.key] > STALE_PATIENCE:
-            rounds.clear()
-            self.change_connection()
-            return
-        for life in self._lives:
-            streams = self.stream_names([watch.key])
-            life.connection.unsubscribe(streams)
-            life.connection.subscribe(streams)
-
-
-__all__ = ["Ended", "Line"]
+    def _forget(self, life: _Life, reason: str, kind: str) -> None:
+        """Strike a connection off; the feeds that no other one delivers are down."""
+        life.permit.release()
+        self._lives.remove(life)
+        orphans = [feed for feed in self.feeds if not any(other.connection.covers(feed) for other in self._lives)]
+        metrics.DISCONNECTS.labels(self._around.exchange.name, kind).inc()
+        self._around.exchange.lost(orphans, life.connection.number)
+        self._around.board.down(orphans, reason)

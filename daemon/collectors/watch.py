@@ -1,59 +1,64 @@
-"""Watches how old each subscription's data is, against what that subscription normally does."""
+"""Watches how old one subscription's data is, against what that subscription normally does."""
 
-from typing import Final, Literal
+from typing import Final
 
-from bus.clock import Clock
 from bus.events import FeedState
 from daemon.exchanges.base import FeedKey
 
-FLOOR: Final = {"ticker": 60.0, "book": 60.0, "candle": 90.0, "trade": 300.0}
+FLOOR: Final = {"ticker": 60.0, "book": 60.0, "candle": 90.0, "trade": 300.0, "mark_price": 60.0, "liquidation": 3600.0}
 """Seconds of silence that are never strange, by channel: a quiet symbol may not trade for minutes."""
-USUAL: Final = 20.0
-"""Silence is strange beyond so many times the usual interval."""
+FLOOR_OTHERS: Final = 300.0
+USUAL: Final = 5.0
+"""Silence is strange beyond so many times the usual pause."""
 LEARNING: Final = 0.05
-FIRST_DATA: Final = 30.0
-"""Seconds after subscribing within which a channel that always has data must deliver."""
-ALWAYS_HAS_DATA: Final = frozenset({"ticker", "book"})
+MOST_DOUBLINGS: Final = 5
 
 
 class FeedWatch:
-    """One subscription's state. Its age counts from subscribing on, so a feed that never speaks is noticed."""
+    """One subscription's state. Its age counts from subscribing on, so a feed that never speaks is noticed.
 
-    __slots__ = ("_clock", "_usual", "key", "last", "reason", "since", "state")
+    All times are monotonic seconds. The usual pause is weighted by duration (mean square over mean): a hundred trades
+    in one second followed by ten minutes of nothing are a feed that pauses for ten minutes, not for six seconds.
+    """
 
-    def __init__(self, key: FeedKey, clock: Clock) -> None:
+    __slots__ = ("_mean", "_square", "key", "last", "reason", "state", "subscribed", "tries")
+
+    def __init__(self, key: FeedKey) -> None:
         self.key = key
-        self._clock = clock
-        self.state: FeedState | Literal["idle"] = "idle"
+        self.state: FeedState = "connecting"
         self.reason = ""
-        self.since = clock.monotonic()
+        self.subscribed: float | None = None
+        """When the subscription was last sent, None while there is none to wait for."""
         self.last: float | None = None
-        self._usual = 0.0
+        """When data last came over the present line of connections."""
+        self.tries = 0
+        """Subscriptions sent again since data last came."""
+        self._mean = 0.0
+        self._square = 0.0
 
-    def subscribed(self) -> None:
-        """A subscription has been asked for, just now."""
-        self.since = self._clock.monotonic()
-        self.last = None
-
-    def data(self, now: float) -> None:
-        """Data has come."""
-        if self.last is not None:
-            self._usual += LEARNING * (now - self.last - self._usual)
+    def data(self, now: float, resumed: float) -> None:
+        """Note that data has come; pauses that began before `resumed` were our own and teach nothing."""
+        if self.last is not None and self.last >= resumed:
+            pause = now - self.last
+            self._mean += LEARNING * (pause - self._mean)
+            self._square += LEARNING * (pause * pause - self._square)
         self.last = now
+        self.tries = 0
 
-    @property
-    def age(self) -> float:
-        """Seconds since the last data, or since subscribing."""
-        return self._clock.monotonic() - (self.since if self.last is None else self.last)
+    def ended(self) -> None:
+        """Note that nobody delivers it any more: its age starts anew with the next subscription."""
+        self.subscribed = self.last = None
 
     @property
     def allowed(self) -> float:
-        """Seconds of silence after which this feed is stale."""
-        if self.last is None and self.key.channel in ALWAYS_HAS_DATA:
-            return FIRST_DATA
-        return max(FLOOR.get(self.key.channel, 300.0), USUAL * self._usual)
+        """Seconds of silence after which this feed is stale; doubled by each subscription sent in vain."""
+        usual = self._square / self._mean if self._mean > 0 else 0.0
+        patience = max(FLOOR.get(self.key.channel, FLOOR_OTHERS), USUAL * usual)
+        return float(patience * 2 ** min(self.tries, MOST_DOUBLINGS))
 
-    @property
-    def is_stale(self) -> bool:
-        """Whether it has been silent for longer than it normally is."""
-        return self.age > self.allowed
+    def is_stale(self, now: float, resumed: float) -> bool:
+        """Tell whether it has been silent for longer than it normally is."""
+        if self.subscribed is None:
+            return False
+        since = max(self.subscribed, resumed, self.subscribed if self.last is None else self.last)
+        return now - since > self.allowed

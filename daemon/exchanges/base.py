@@ -75,6 +75,8 @@ class Notice(msgspec.Struct, frozen=True):
 
     kind: NoticeKind
     text: str = ""
+    message_id: int | None = None
+    """Of our message that this answers, where the exchange repeats it."""
 
 
 class Instrument(msgspec.Struct, frozen=True):

@@ -1,1 +1,1 @@
-"""Breaker, limiter, retry: what stands around every exchange."""
+"""How the daemon treats exchanges that fail or limit us: back-off, limiters, circuit breakers; no network code here."""

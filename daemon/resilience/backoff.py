@@ -12,16 +12,16 @@ class Backoff:
     def __init__(self, rng: random.Random, first: float = 0.5, longest: float = 30.0, least: float = 0.0) -> None:
         self._rng = rng
         self._first = first
-        self._longest = longest
+        self.longest = longest
         self._least = least
-        self._failures = 0
+        self.failures = 0
 
     def next(self) -> float:
         """Count a failure and return the seconds to wait."""
-        ceiling = min(self._longest, self._first * 2.0 ** min(self._failures, 32))
-        self._failures += 1
+        ceiling = min(self.longest, self._first * 2.0 ** min(self.failures, 32))
+        self.failures += 1
         return max(self._least, self._rng.uniform(0, ceiling))
 
     def reset(self) -> None:
-        """Forget the failures: it works again."""
-        self._failures = 0
+        """Forget the failures: it works again. For a connection that is when real data has come, never sooner."""
+        self.failures = 0

@@ -1,80 +1,86 @@
-"""Keeps requests within what an exchange allows one address: weight per minute, pauses that it imposes, bans.
+"""The request weight of one exchange and address: what it allows, its pauses (429) and its bans (418).
 
-Binance's rules: https://developers.binance.com/docs/binance-spot-api-docs/rest-api/limits
+Binance: https://developers.binance.com/docs/binance-spot-api-docs/rest-api/limits
 """
 
-from collections import deque
 from typing import Final
 
+import structlog
+
 from bus.clock import SECOND, Clock
+from bus.errors import BusUnavailable
+from bus.handler import StateStore
+from daemon.resilience.window import MINUTE, WindowLimiter
 
-WINDOW: Final = 60.0
-SHARE: Final = 0.9
-"""Part of the allowed weight that we use: other programs on the address and clock differences need the rest."""
-CLOSEST_CHECK: Final = 0.05
+DEFAULT_PAUSE: Final = MINUTE
+"""Seconds to pause after a 429 that does not say how long: by then the exchange's window is a new one."""
+DEFAULT_BAN: Final = 120.0
+"""Seconds that a 418 without a deadline counts: Binance's shortest ban."""
+
+_FIELD: Final = "banned_until"
+log = structlog.get_logger(__name__)
 
 
-class Limiter:
-    """The budget of one (exchange, address): a sliding window of weight, corrected by the exchange's own count."""
+class WeightLimiter(WindowLimiter):
+    """Lets requests pass by weight, not at all while paused or banned; a ban survives restarts in the store.
 
-    def __init__(self, clock: Clock, weight_per_minute: int) -> None:
-        self._clock = clock
-        self._allowed = weight_per_minute * SHARE
-        self._spent: deque[tuple[float, int]] = deque()
-        self._sum = 0
-        self._paused_until = 0.0
+    `key` names exchange, endpoint and our own address: bans are about that pair.
+    """
+
+    def __init__(self, key: str, weight_per_minute: int, clock: Clock, store: StateStore) -> None:
+        super().__init__(f"requests to {key}", weight_per_minute, clock)
+        self._key = f"limiter:{key}"
+        self._store = store
+        self._closed_until = 0.0
         self.banned_until: int | None = None
-        """Wall clock ns until which the exchange has banned this address; it must survive a restart."""
+        """When the ban ends (wall clock, ns), None when there is none."""
 
-    def _expire(self) -> None:
-        oldest = self._clock.monotonic() - WINDOW
-        while self._spent and self._spent[0][0] <= oldest:
-            self._sum -= self._spent.popleft()[1]
+    async def restore(self) -> None:
+        """Take over a ban from before a restart. Raises BusUnavailable."""
+        saved = (await self._store.load(self._key)).get(_FIELD)
+        if saved is not None and (until := int(saved)) > self._clock.now():
+            self._ban_until(until)
 
-    @property
-    def used(self) -> int:
-        """Weight spent within the last minute."""
-        self._expire()
-        return self._sum
+    def wait(self, weight: int) -> float:
+        """Return the seconds until `weight` may pass, 0 when it may now."""
+        return max(super().wait(weight), self.closed_for())
 
-    def wait_needed(self, weight: int) -> float:
-        """Return the seconds until a request of this weight may go out; 0 when now."""
-        ban = max(0.0, ((self.banned_until or 0) - self._clock.now()) / SECOND)
-        wait = max(ban, self._paused_until - self._clock.monotonic(), 0.0)
-        self._expire()
-        if not self._spent or self._sum + weight <= self._allowed:
-            return wait
-        return max(wait, self._spent[0][0] + WINDOW - self._clock.monotonic(), CLOSEST_CHECK)
+    def observe(self, used: int | None) -> None:
+        """Take over the exchange's own count of used weight, None when its answer said nothing about it."""
+        if used is not None:
+            self._window.observe(used, self._clock.monotonic())
 
-    async def acquire(self, weight: int) -> None:
-        """Wait for room and take it."""
-        while (wait := self.wait_needed(weight)) > 0:
-            await self._clock.sleep(wait)
-        self._spent.append((self._clock.monotonic(), weight))
-        self._sum += weight
+    def pause(self, seconds: float | None) -> None:
+        """Let nothing pass for a while: the exchange said 429."""
+        pause = DEFAULT_PAUSE if seconds is None else seconds
+        self._closed_until = max(self._closed_until, self._clock.monotonic() + pause)
 
-    def observe(self, used: int) -> None:
-        """Take the exchange's own count of what this address has used: others may share the address."""
-        self._expire()
-        if used > self._sum:
-            self._spent.append((self._clock.monotonic(), used - self._sum))
-            self._sum = used
+    async def ban(self, seconds: float | None) -> int:
+        """Let nothing pass until the ban (418) ends, also after a restart; return when it ends (wall clock, ns)."""
+        ban = DEFAULT_BAN if seconds is None else seconds
+        until = max(self.banned_until or 0, self._clock.now() + round(ban * SECOND))
+        self._ban_until(until)
+        try:
+            await self._store.save(self._key, {_FIELD: str(until).encode()})
+        except BusUnavailable as error:
+            log.warning(
+                "the ban could not be saved", key=self._key, reason=str(error), fix="do not restart before it ends"
+            )
+        return until
 
-    def pause(self, seconds: float) -> None:
-        """Send nothing for a while, as a 429 with Retry-After demands."""
-        self._paused_until = max(self._paused_until, self._clock.monotonic() + seconds)
+    def banned_for(self) -> float:
+        """Return the seconds that the ban still lasts, 0 when there is none."""
+        if self.banned_until is None:
+            return 0.0
+        if not (left := self.closed_for()):
+            self.banned_until = None
+        return left
 
-    def ban(self, seconds: float) -> None:
-        """Send nothing at all until the deadline of a 418, also after a restart."""
-        self.banned_until = max(self.banned_until or 0, self._clock.now() + round(seconds * SECOND))
+    def closed_for(self) -> float:
+        """Return the seconds that a pause or ban still lasts, 0 when there is none."""
+        return max(0.0, self._closed_until - self._clock.monotonic())
 
-
-class Quota:
-    """At most so many events a minute, such as connection attempts."""
-
-    def __init__(self, clock: Clock, per_minute: int) -> None:
-        self._limiter = Limiter(clock, per_minute)
-
-    async def acquire(self) -> None:
-        """Wait until one more is allowed."""
-        await self._limiter.acquire(1)
+    def _ban_until(self, until: int) -> None:
+        self.banned_until = until
+        left = (until - self._clock.now()) / SECOND
+        self._closed_until = max(self._closed_until, self._clock.monotonic() + left)

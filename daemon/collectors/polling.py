@@ -1,0 +1,61 @@
+"""Asks again and again for what an exchange does not stream, such as open interest."""
+
+from random import Random
+from typing import Final
+
+import structlog
+
+from bus.clock import Clock
+from bus.errors import ExchangeUnavailable, RequestRefused
+from daemon.collectors.board import FeedBoard
+from daemon.collectors.intake import Intake
+from daemon.collectors.outbox import Outbox
+from daemon.collectors.rest import RestClient
+from daemon.exchanges.base import Exchange, FeedKey, Request
+
+log = structlog.get_logger(__name__)
+
+INTERVAL: Final = 30.0
+"""Seconds between two polls of a feed; what is polled changes slowly."""
+JITTER: Final = 0.1
+"""Part of the interval by which a poll may come earlier or later, so that feeds do not ask in step."""
+
+
+class Poller:
+    """Polls feeds of one exchange, each by a task that its owner runs."""
+
+    def __init__(
+        self, exchange: Exchange, rest: RestClient, intake: Intake, board: FeedBoard, outbox: Outbox,
+        clock: Clock, random: Random,
+    ) -> None:  # fmt: skip
+        self._exchange = exchange
+        self._rest = rest
+        self._intake = intake
+        self._board = board
+        self._outbox = outbox
+        self._clock = clock
+        self._random = random
+
+    async def run(self, feed: FeedKey) -> None:
+        """Poll one feed until cancelled. A poll that fails is tried again at the next interval."""
+        while True:
+            request = self._exchange.polls(feed)
+            if request is not None:
+                await self._poll(feed, request)
+            await self._clock.sleep(INTERVAL * self._random.uniform(1 - JITTER, 1 + JITTER))
+
+    async def _poll(self, feed: FeedKey, request: Request) -> None:
+        try:
+            body = await self._rest.get(request, INTERVAL)
+        except (ExchangeUnavailable, RequestRefused) as error:
+            log.warning("poll failed", exchange=self._exchange.name, symbol=feed.symbol, reason=str(error))
+            self._exchange.failed(request)
+            self._board.down([feed], str(error))
+            await self._outbox.publish()
+            return
+        digest = self._intake.answer(request, body, self._rest.url(request))
+        if digest.data > 0:
+            self._board.answered(feed)
+        else:
+            self._board.down([feed], "the answer could not be understood; see the dead letters")
+        await self._outbox.publish(digest.events)

@@ -1,0 +1,43 @@
+"""Which feeds to deliver, and which of them an exchange can deliver at all."""
+
+import difflib
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from daemon.exchanges.base import Endpoints, Exchange, FeedKey
+
+
+@dataclass(frozen=True)
+class FeedSettings:
+    """What of an exchange to deliver, and where it is."""
+
+    symbols: Sequence[str]
+    channels: Sequence[str]
+    timeframes: Sequence[str]
+    endpoints: Endpoints
+
+    def keys(self) -> list[FeedKey]:
+        """Return every feed that these settings mean, each once."""
+        return list(
+            dict.fromkeys(
+                FeedKey(symbol, channel, timeframe)
+                for symbol in self.symbols
+                for channel in self.channels
+                for timeframe in (self.timeframes if channel == "candle" else [""])
+            )
+        )
+
+
+def why_not(exchange: Exchange, feed: FeedKey) -> str:
+    """Return why an exchange cannot deliver a feed, with the nearest that it can; "" when it can."""
+    instrument = exchange.instruments.get(feed.symbol)
+    if instrument is None:
+        near = difflib.get_close_matches(feed.symbol, exchange.instruments, n=3)
+        return f"{exchange.name} has no symbol {feed.symbol}" + (f"; nearest: {', '.join(near)}" if near else "")
+    if not instrument.active:
+        return f"{feed.symbol} is not trading on {exchange.name}"
+    if feed.channel not in exchange.channels:
+        return f"{exchange.name} has no channel {feed.channel}; it has {', '.join(sorted(exchange.channels))}"
+    if feed.timeframe and feed.timeframe not in exchange.timeframes:
+        return f"{exchange.name} has no {feed.timeframe} candles; it has {', '.join(sorted(exchange.timeframes))}"
+    return ""

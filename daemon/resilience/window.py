@@ -1,0 +1,86 @@
+"""Counting what was used in the last minute, and waiting in turn until more fits."""
+
+import asyncio
+from collections import deque
+from typing import Final
+
+from bus.clock import Clock
+from bus.errors import ExchangeUnavailable, RequestRefused
+
+MINUTE: Final = 60.0
+
+
+class Window:
+    """Weight used in the last `span` seconds.
+
+    Exchanges count in windows aligned to their own clock, which we do not know; staying under the capacity in every
+    window of that length stays under it in theirs.
+    """
+
+    def __init__(self, capacity: int, span: float = MINUTE) -> None:
+        self.capacity = capacity
+        self._span = span
+        self._entries: deque[tuple[float, int]] = deque()
+        self._used = 0
+
+    def used(self, now: float) -> int:
+        """Return the weight used in the span that ends now."""
+        while self._entries and self._entries[0][0] + self._span <= now:
+            self._used -= self._entries.popleft()[1]
+        return self._used
+
+    def take(self, weight: int, now: float) -> None:
+        """Note that this weight is used now."""
+        self._entries.append((now, weight))
+        self._used += weight
+
+    def wait(self, weight: int, now: float) -> float:
+        """Return the seconds until this weight fits, 0 when it fits now."""
+        excess = self.used(now) + weight - self.capacity
+        for when, spent in self._entries:
+            if excess <= 0:
+                break
+            excess -= spent
+            if excess <= 0:
+                return when + self._span - now
+        return 0.0
+
+    def observe(self, used: int, now: float) -> None:
+        """Take over the exchange's own count where it is higher: others share our address."""
+        foreign = used - self.used(now)
+        if foreign > 0:
+            self.take(foreign, now)
+
+
+class WindowLimiter:
+    """Lets callers pass in the order they came while the window has room: connects per minute, request weight."""
+
+    def __init__(self, what: str, per_minute: int, clock: Clock) -> None:
+        self._what = what
+        self._clock = clock
+        self._window = Window(per_minute)
+        self._turn = asyncio.Lock()
+
+    async def acquire(self, weight: int, within: float) -> None:
+        """Wait until `weight` fits and take it.
+
+        Raises ExchangeUnavailable when that takes more than `within` seconds, RequestRefused when it never fits.
+        """
+        if weight > self._window.capacity:
+            raise RequestRefused(f"{self._what}: weight {weight} is over the limit of {self._window.capacity} a minute")
+        deadline = self._clock.monotonic() + within
+        async with self._turn:
+            while (wait := self.wait(weight)) > 0:
+                if self._clock.monotonic() + wait > deadline:
+                    raise ExchangeUnavailable(f"{self._what}: the limit is used up for {wait:.1f} s more")
+                await self._clock.sleep(wait)
+            self._window.take(weight, self._clock.monotonic())
+
+    def wait(self, weight: int) -> float:
+        """Return the seconds until `weight` may pass, 0 when it may now."""
+        return self._window.wait(weight, self._clock.monotonic())
+
+    @property
+    def used(self) -> int:
+        """The weight used in the last minute."""
+        return self._window.used(self._clock.monotonic())
