@@ -66,7 +66,11 @@ class EventBus(Protocol):
     """Publishes events onto streams and hands out consumers."""
 
     names: StreamNames
-    state: StateStore
+
+    @property
+    def state(self) -> StateStore:
+        """Where handlers keep what must survive a restart."""
+        ...
 
     async def publish(self, events: Sequence[Event]) -> None:
         """Queue events for their streams, in order. Returns at once while there is room, waits when there is none.

@@ -161,8 +161,9 @@ def _collector(wired: _Wired, exchange: Exchange, session: aiohttp.ClientSession
     own = translator.endpoints
     endpoints = Endpoints(exchange.endpoints.rest or own.rest, exchange.endpoints.websocket or own.websocket)
     settings = FeedSettings(exchange.symbols, exchange.channels, exchange.timeframes, endpoints)
-    made = translator(trades=exchange.trades) if exchange.trades != "each" else translator()
-    return ExchangeCollector(made, settings, wired.bus, session, wired.clock, wired.random)
+    return ExchangeCollector(
+        translator(trades=exchange.trades), settings, wired.bus, session, wired.clock, wired.random
+    )
 
 
 def _start_control(wired: _Wired, pool: "asyncpg.Pool[asyncpg.Record]") -> None:

@@ -1,4 +1,4 @@
-"""Where the bus and the database are: configured URLs, the servers of a running daemon, or embedded ones started now."""
+"""Where the bus and the database are: configured, those of a running daemon, or embedded ones started now."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -9,8 +9,10 @@ from bus.redis import RedisBus
 from bus.redis.commands import CommandClient
 from bus.redis.reader import StreamReader
 from bus.streams import StreamNames
-from daemon.config import EMBEDDED, Config
+from daemon.config import Config
 from daemon.embedded.servers import EmbeddedServers, running_urls
+
+EMBEDDED = "embedded"
 
 
 class Urls(NamedTuple):

@@ -21,8 +21,8 @@ class MetricsHandler(Handler):
 
     async def handle(self, batch: Batch) -> Sequence[Event]:
         """Count a batch; delays are sampled once per exchange, channel and batch."""
-        counts: Counter[tuple[str, type[Event]]] = Counter()
-        newest: dict[tuple[str, type[Event]], AnyMarketEvent] = {}
+        counts: Counter[tuple[str, type[AnyMarketEvent]]] = Counter()
+        newest: dict[tuple[str, type[AnyMarketEvent]], AnyMarketEvent] = {}
         for event in batch.events:
             if isinstance(event, MarketEvent):
                 key = (event.exchange, type(event))

@@ -20,8 +20,8 @@ async def _migrate(args: Namespace) -> int:
 
     async with serve(settings(args), bus=False) as urls:
         if args.status:
-            for migration in await status(urls.dsn):
-                print(f"{migration.version:04d} {migration.name:<24} {migration.state}")  # noqa: T201 # this command's output
+            for state in await status(urls.dsn):
+                print(f"{state.version:04d} {state.name:<24} {state.state}")  # noqa: T201 # this command's output
             return EXIT_OK
         applied = await migrate(urls.dsn)
         for migration in applied:

@@ -3,7 +3,7 @@
 import argparse
 import difflib
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from typing import Any, NoReturn
 
 EXIT_OK = 0
@@ -30,7 +30,7 @@ class Parser(argparse.ArgumentParser):
         sys.stderr.write(f"{self.prog}: {message}. Run '{self.prog} --help' for what it takes.\n")
         sys.exit(EXIT_USAGE)
 
-    def parse_args(self, args: Sequence[str] | None = None, namespace: Any = None) -> Any:
+    def parse_args(self, args: Any = None, namespace: Any = None) -> Any:
         """Parse; an unknown option is answered with the nearest known one."""
         parsed, rest = self.parse_known_args(args, namespace)
         if rest:

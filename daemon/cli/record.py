@@ -30,6 +30,6 @@ async def _record(args: Namespace) -> int:
     from daemon.recorder import record  # noqa: PLC0415 # start quickly
 
     channels = args.channel or ["trade", "ticker", "book", "candle"]
-    count = await record(settings(args), args.exchange, args.symbols, channels, args.output, args.seconds)
-    print(f"{count} messages in {args.output}")  # noqa: T201 # this command's output
+    await record(settings(args), args.exchange, args.symbols, channels, args.output, args.seconds)
+    print(f"recorded to {args.output}")  # noqa: T201 # this command's output
     return EXIT_OK

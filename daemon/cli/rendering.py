@@ -74,7 +74,8 @@ def _market(event: MarketEvent) -> str:
             return f"{event.kind} {len(event.bids)} bids {len(event.asks)} asks  ..{event.last_id}"
         case Candle():
             state = "closed" if event.closed else "open"
-            return f"{event.timeframe} o {event.open} h {event.high} l {event.low} c {event.close} v {event.volume} {state}"
+            prices = f"o {event.open} h {event.high} l {event.low} c {event.close}"
+            return f"{event.timeframe} {prices} v {event.volume} {state}"
         case _:
             known = {"exchange", "symbol", "ts", "recv", "source"}
             return " ".join(f"{k}={v}" for k, v in msgspec.structs.asdict(event).items() if k not in known)

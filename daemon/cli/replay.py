@@ -1,12 +1,20 @@
 """`marketd replay`: a recording through the same translators, onto the bus or onto standard output."""
 
 import argparse
+import sys
 from argparse import Namespace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from bus.errors import UsageError
 from daemon.cli.common import run_async, settings
 from daemon.cli.parsing import EXIT_OK, Parser
+from daemon.exchanges import load
+
+if TYPE_CHECKING:
+    from daemon.recording import Replay
+
+FLUSH_DEADLINE = 30.0
 
 
 def _speed(text: str) -> float | None:
@@ -41,22 +49,30 @@ def _replay(args: Namespace) -> int:
 
 
 def _print(args: Namespace) -> int:
-    import sys  # noqa: PLC0415
-
     from daemon.recording import Recording, event_to_json, replay  # noqa: PLC0415 # start quickly
 
-    with Recording.open(args.file) as recording:
-        for index, events in replay(recording):
-            sys.stdout.writelines(event_to_json(event, index) + "\n" for event in events)
-    return EXIT_OK
+    recording = Recording(args.file)
+    run = replay(recording, load(recording.header.exchange)())
+    for index, events in run:
+        sys.stdout.writelines(event_to_json(event, index) + "\n" for event in events)
+    return _judge(run)
 
 
 async def _publish(args: Namespace) -> int:
     from daemon.recording import Recording, replay_onto  # noqa: PLC0415 # start quickly
     from daemon.servers import open_bus  # noqa: PLC0415
 
+    recording = Recording(args.file)
+    exchange = load(recording.header.exchange)()
     async with open_bus(settings(args)) as bus:
-        with Recording.open(args.file) as recording:
-            count = await replay_onto(bus, recording, speed=args.speed)
-    print(f"{count} events")  # noqa: T201 # this command's output
+        run = await replay_onto(bus, recording, exchange, args.speed)
+        await bus.flush(FLUSH_DEADLINE)
+    print(f"{run.frame + 1} frames published")  # noqa: T201 # this command's output
+    return _judge(run)
+
+
+def _judge(run: "Replay") -> int:
+    """Say on standard error what could not be read; the rest has been used."""
+    if run.malformed:
+        sys.stderr.write(f"marketd: {run.malformed} malformed frames, the last one: {run.reason}\n")
     return EXIT_OK

@@ -108,8 +108,10 @@ class Exchange(ABC):
     endpoints: ClassVar[Endpoints]
     limits: ClassVar[Limits]
 
-    def __init__(self, source: Source = "ws") -> None:
+    def __init__(self, source: Source = "ws", trades: Literal["each", "aggregate"] = "each") -> None:
+        """`trades`: every trade, or the exchange's aggregates where it has such a stream."""
         self.source: Source = source
+        self.trades_wanted: Literal["each", "aggregate"] = trades
         self.requests: deque[Request] = deque()
         self.notices: deque[Notice] = deque()
         self.duplicates: Counter[str] = Counter()

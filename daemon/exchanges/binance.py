@@ -37,7 +37,7 @@ _UNDECODABLE: Final = (msgspec.MsgspecError, ValueError, RecursionError)
 class Binance(Exchange):
     """The translator of Binance spot. `trades="aggregate"` subscribes to aggTrade in place of trade."""
 
-    name: ClassVar[str] = rest.NAME
+    name: ClassVar[str] = "binance"
     channels: ClassVar[frozenset[str]] = frozenset({"trade", "ticker", "book", "candle"})
     timeframes: ClassVar[frozenset[str]] = TIMEFRAMES
     endpoints: ClassVar[Endpoints] = Endpoints("https://api.binance.com", "wss://stream.binance.com:9443")
@@ -54,8 +54,7 @@ class Binance(Exchange):
     )
 
     def __init__(self, source: Source = "ws", trades: Literal["each", "aggregate"] = "each") -> None:
-        super().__init__(source)
-        self._aggregate = trades == "aggregate"
+        super().__init__(source, trades)
         self._instruments: dict[str, Instrument] = {}
         self._symbols: dict[str, str] = {}
         self._markets: dict[str, Market] = {}
@@ -95,7 +94,7 @@ class Binance(Exchange):
         native = self._native(feed.symbol).lower()
         match feed.channel:
             case "trade":
-                return [f"{native}@aggTrade" if self._aggregate else f"{native}@trade"]
+                return [f"{native}@aggTrade" if self.trades_wanted == "aggregate" else f"{native}@trade"]
             case "ticker":
                 return [f"{native}@bookTicker", f"{native}@ticker"]
             case "book":
@@ -179,7 +178,7 @@ class Binance(Exchange):
         if market.trades.seen(m.t):
             return self._duplicate("trade")
         side: Side = "sell" if m.m else "buy"
-        return [Trade("binance", market.symbol, ts, recv, self.source, str(m.t), m.p, m.q, side)]
+        return [Trade(self.name, market.symbol, ts, recv, self.source, str(m.t), m.p, m.q, side)]
 
     def _aggregate_trade(self, m: AggregateTradeMessage, recv: int) -> Events:
         market = self._markets.get(m.s) or self._begin(m.s)
@@ -191,7 +190,7 @@ class Binance(Exchange):
         if market.aggregates.seen(m.a):
             return self._duplicate("trade")
         side: Side = "sell" if m.m else "buy"
-        return [Trade("binance", market.symbol, ts, recv, self.source, str(m.a), m.p, m.q, side)]
+        return [Trade(self.name, market.symbol, ts, recv, self.source, str(m.a), m.p, m.q, side)]
 
     def _book_ticker(self, m: BookTickerMessage, recv: int) -> Events:
         market = self._markets.get(m.s) or self._begin(m.s)
@@ -199,7 +198,7 @@ class Binance(Exchange):
             return self._duplicate("ticker")
         bid, bid_size, ask, ask_size = (m.b, m.B, m.a, m.A) if sound_quote(m.b, m.B, m.a, m.A) else _sides(m)
         market.quote_id = m.u
-        return [Ticker("binance", market.symbol, None, recv, self.source, bid, bid_size, ask, ask_size)]
+        return [Ticker(self.name, market.symbol, None, recv, self.source, bid, bid_size, ask, ask_size)]
 
     def _day_ticker(self, m: DayTickerMessage, recv: int) -> Events:
         market = self._markets.get(m.s) or self._begin(m.s)
@@ -214,7 +213,7 @@ class Binance(Exchange):
         market.day_time = ts
         return [
             Ticker(
-                "binance", market.symbol, ts, recv, self.source, bid, bid_size, ask, ask_size,
+                self.name, market.symbol, ts, recv, self.source, bid, bid_size, ask, ask_size,
                 last, opened, high, low, m.v, m.q,
             )
         ]  # fmt: skip
@@ -227,7 +226,7 @@ class Binance(Exchange):
         ts, book = nanoseconds(m.E), market.book
         before = book.last_id
         events: Events = [
-            *book.delta(Book("binance", market.symbol, ts, recv, self.source, "delta", m.b, m.a, m.U, m.u, before))
+            *book.delta(Book(self.name, market.symbol, ts, recv, self.source, "delta", m.b, m.a, m.U, m.u, before))
         ]
         if not events and before is not None:
             if book.last_id is not None:
@@ -245,7 +244,7 @@ class Binance(Exchange):
             return self._duplicate("candle")
         return [
             Candle(
-                "binance", market.symbol, ts, recv, self.source, k.i, open_ts, k.o, k.h, k.l, k.c, k.v, k.n, closed=k.x
+                self.name, market.symbol, ts, recv, self.source, k.i, open_ts, k.o, k.h, k.l, k.c, k.v, k.n, closed=k.x
             )
         ]  # fmt: skip
 
@@ -273,19 +272,19 @@ class Binance(Exchange):
             case "snapshot":
                 native = request.params["symbol"]
                 market = self._markets.get(native) or self._begin(native)
-                return [*market.book.snapshot(rest.snapshot(body, rest.Stamp(market.symbol, recv, live)))]
+                return [*market.book.snapshot(rest.snapshot(body, rest.Stamp(self.name, market.symbol, recv, live)))]
             case "trades":
-                return [*rest.trades(body, rest.Stamp(request.symbol, recv, history))]
+                return [*rest.trades(body, rest.Stamp(self.name, request.symbol, recv, history))]
             case "aggregates":
-                return [*rest.aggregates(body, rest.Stamp(request.symbol, recv, history))]
+                return [*rest.aggregates(body, rest.Stamp(self.name, request.symbol, recv, history))]
             case "candles":
-                return [*rest.candles(body, rest.Stamp(request.symbol, recv, history), request.timeframe)]
+                return [*rest.candles(body, rest.Stamp(self.name, request.symbol, recv, history), request.timeframe)]
             case "first_trade":
                 first = rest.first_trade_id(body)
                 if first is not None:
                     self.requests.append(rest.trades_request(request.symbol, request.params["symbol"], first))
             case "instruments":
-                self._instruments = rest.instruments(body)
+                self._instruments = rest.instruments(body, self.name)
                 self._symbols = rest.by_native(self._instruments)
                 for native, market in self._markets.items():
                     market.symbol = self._symbols.get(native, market.symbol)
@@ -318,7 +317,7 @@ class Binance(Exchange):
     def trades_since(self, symbol: str, trade_id: str | None, start: int | None, end: int | None) -> Request:  # noqa: ARG002 # Binance pages forward from a start; the caller stops at the end
         """Return the call for trades from an id (inclusive) or a time (ns) on, or for the latest ones."""
         native = self._native(symbol)
-        if self._aggregate:
+        if self.trades_wanted == "aggregate":
             return rest.aggregates_request(symbol, native, trade_id, start)
         if trade_id is None and start is not None:
             return rest.first_trade_request(symbol, native, start)

@@ -23,7 +23,6 @@ from daemon.exchanges.binance_messages import (
 )
 from daemon.exchanges.decimals import check, check_levels
 
-NAME: Final = "binance"
 RENAMED: Final = {"YOYO": "YOYOW", "BCHSV": "BSV"}
 """Currency codes that ccxt names otherwise than Binance does."""
 PAGE: Final = 1000
@@ -39,6 +38,7 @@ _klines = msgspec.json.Decoder(list[KlineAnswer])
 class Stamp(msgspec.Struct, frozen=True):
     """What all events of one answer share."""
 
+    exchange: str
     symbol: str
     recv: int
     source: Source
@@ -89,25 +89,25 @@ def _ceil_ms(time: int) -> int:
     return -(-time // MILLISECOND)
 
 
-def instruments(body: bytes | str) -> dict[str, Instrument]:
+def instruments(body: bytes | str, exchange: str) -> dict[str, Instrument]:
     """Read the list of symbols, by unified symbol."""
     found: dict[str, Instrument] = {}
     for answer in _exchange_info.decode(body).symbols:
-        instrument = _instrument(answer)
+        instrument = _instrument(answer, exchange)
         # A delisted market can have the name of a living one.
         if instrument.active or instrument.symbol not in found:
             found[instrument.symbol] = instrument
     return found
 
 
-def _instrument(answer: SymbolAnswer) -> Instrument:
+def _instrument(answer: SymbolAnswer, exchange: str) -> Instrument:
     base = RENAMED.get(answer.baseAsset, answer.baseAsset)
     quote = RENAMED.get(answer.quoteAsset, answer.quoteAsset)
     rules = {rule.filterType: rule for rule in answer.filters}
     price, lot = rules.get("PRICE_FILTER"), rules.get("LOT_SIZE")
     notional = rules.get("NOTIONAL") or rules.get("MIN_NOTIONAL")
     return Instrument(
-        exchange=NAME,
+        exchange=exchange,
         symbol=f"{base}/{quote}",
         native=answer.symbol,
         base=base,
@@ -126,7 +126,7 @@ def snapshot(body: bytes | str, stamp: Stamp) -> Book:
     answer = _depth.decode(body)
     check_levels(answer.bids, answer.asks)
     return Book(
-        NAME, stamp.symbol, None, stamp.recv, stamp.source, "snapshot", answer.bids, answer.asks,
+        stamp.exchange, stamp.symbol, None, stamp.recv, stamp.source, "snapshot", answer.bids, answer.asks,
         last_id=answer.lastUpdateId,
     )  # fmt: skip
 
@@ -153,7 +153,7 @@ def _trade(stamp: Stamp, identity: int, time: int, price: str, amount: str, *, m
     check((price, amount))
     side: Side = "sell" if maker_bought else "buy"
     return Trade(
-        NAME, stamp.symbol, nanoseconds(time), stamp.recv, stamp.source, str(identity), price, amount, side
+        stamp.exchange, stamp.symbol, nanoseconds(time), stamp.recv, stamp.source, str(identity), price, amount, side
     )  # fmt: skip
 
 
@@ -167,7 +167,7 @@ def _candle(k: KlineAnswer, stamp: Stamp, timeframe: str) -> Candle:
         raise MalformedFrame(f"candle ends at {k.close_time}, before it opens at {k.open_time}")
     check((k.open, k.high, k.low, k.close), (k.volume,))
     return Candle(
-        NAME, stamp.symbol, None, stamp.recv, stamp.source, timeframe, nanoseconds(k.open_time),
+        stamp.exchange, stamp.symbol, None, stamp.recv, stamp.source, timeframe, nanoseconds(k.open_time),
         k.open, k.high, k.low, k.close, k.volume, k.trades, closed=nanoseconds(k.close_time) < stamp.recv,
     )  # fmt: skip
 

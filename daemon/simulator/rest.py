@@ -106,10 +106,10 @@ class RestApi:
             return list(self._exchange.markets.values()), False
         try:
             names = json.loads(params["symbols"])
-            if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
-                raise ValueError("not a list of names")
         except ValueError:
-            raise ApiError(-1100, "Illegal characters found in parameter 'symbols'.") from None
+            names = None
+        if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+            raise ApiError(-1100, "Illegal characters found in parameter 'symbols'.")
         return [self._named(name) for name in names], False
 
     # endpoints

@@ -126,26 +126,18 @@ class WebSocketApi:
         return json.dumps({"result": result, "id": identity})
 
     def _do(self, client: Client, text: str) -> tuple[Any, Any]:
-        try:
-            request = json.loads(text)
-        except (ValueError, RecursionError) as error:
-            raise _Refused(3, f"Invalid JSON: {error}") from None
-        if not isinstance(request, dict):
-            raise _Refused(2, "Invalid request: request must be a JSON object")
-        identity, method, params = request.get("id"), request.get("method"), request.get("params", [])
-        if identity is not None and not isinstance(identity, int | str):
-            raise _Refused(2, "Invalid request: request ID must be an unsigned integer or a string")
-        if not isinstance(params, list):
-            raise _Refused(2, "Invalid request: params must be an array", identity)
+        method, params, identity = _read(text)
         streams = self._exchange.streams
         match method:
-            case "SUBSCRIBE" | "UNSUBSCRIBE":
-                names = self._names(params, identity)
-                if method == "SUBSCRIBE" and len(client.streams.keys() | set(names)) > MOST_STREAMS:
+            case "SUBSCRIBE":
+                names = _names(params, identity)
+                if len(client.streams.keys() | set(names)) > MOST_STREAMS:
                     raise _Refused(2, f"Invalid request: too many streams, at most {MOST_STREAMS}", identity)
                 for name in names:
-                    (streams.subscribe if method == "SUBSCRIBE" else streams.unsubscribe)(client, name)
-                return None, identity
+                    streams.subscribe(client, name)
+            case "UNSUBSCRIBE":
+                for name in _names(params, identity):
+                    streams.unsubscribe(client, name)
             case "LIST_SUBSCRIPTIONS":
                 return list(client.streams), identity
             case "GET_PROPERTY":
@@ -154,11 +146,28 @@ class WebSocketApi:
                 if len(params) != 2 or params[0] != "combined" or not isinstance(params[1], bool):  # noqa: PLR2004
                     raise _Refused(2, "Invalid request: Invalid value type: expected Boolean", identity)
                 streams.change_form(client, combined=params[1])
-                return None, identity
-        raise _Refused(2, "Invalid request: unknown variant, expected one of `SUBSCRIBE`, `UNSUBSCRIBE`", identity)
+            case _:
+                raise _Refused(2, "Invalid request: unknown variant, expected one of `SUBSCRIBE`, …", identity)
+        return None, identity
 
-    def _names(self, params: list[Any], identity: Any) -> list[str]:
-        for name in params:
-            if not isinstance(name, str):
-                raise _Refused(2, "Invalid request: params must be an array of strings", identity)
-        return [name for name in params if _KINDS.fullmatch(name)]
+
+def _read(text: str) -> tuple[Any, list[Any], Any]:
+    """Read a request: method, params, id."""
+    try:
+        request = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise _Refused(3, f"Invalid JSON: {error}") from None
+    if not isinstance(request, dict):
+        raise _Refused(2, "Invalid request: request must be a JSON object")
+    identity, params = request.get("id"), request.get("params", [])
+    if identity is not None and not isinstance(identity, int | str):
+        raise _Refused(2, "Invalid request: request ID must be an unsigned integer or a string")
+    if not isinstance(params, list):
+        raise _Refused(2, "Invalid request: params must be an array", identity)
+    return request.get("method"), params, identity
+
+
+def _names(params: list[Any], identity: Any) -> list[str]:
+    if not all(isinstance(name, str) for name in params):
+        raise _Refused(2, "Invalid request: params must be an array of strings", identity)
+    return [name for name in params if _KINDS.fullmatch(name)]

@@ -1,4 +1,4 @@
-"""Kill -9 at any moment: what stands on the trade stream is in the table exactly once, and every hole is written down."""
+"""Kill -9 at any moment: what stands on the trade stream is in the table exactly once, holes are written down."""
 
 import asyncio
 import random

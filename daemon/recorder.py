@@ -1,0 +1,59 @@
+"""Records raw frames: the collectors of `run` with a translator that writes down everything that passes through it."""
+
+import asyncio
+from collections.abc import Sequence
+from contextlib import suppress
+from pathlib import Path
+from random import Random
+
+import aiohttp
+
+from bus.clock import SystemClock
+from bus.events import AnyMarketEvent
+from bus.local import LocalBus
+from daemon.collectors.exchange import ExchangeCollector, FeedSettings
+from daemon.config import Config
+from daemon.exchanges import load
+from daemon.exchanges.base import Endpoints, Exchange, Request
+from daemon.recording import RecordingWriter
+
+
+def _recording(translator: type[Exchange], writer: RecordingWriter, endpoints: Endpoints) -> Exchange:
+    """Make a translator of this kind that writes what it is given before it looks at it."""
+
+    class Recorded(translator):  # type: ignore[misc, valid-type] # whichever exchange it is
+        def parse(self, frame: bytes | str, recv: int, connection: int = 0) -> list[AnyMarketEvent]:
+            writer.write(recv, "ws", self.url(endpoints.websocket), _text(frame))
+            return super().parse(frame, recv, connection)  # type: ignore[no-any-return] # as above
+
+        def answer(self, request: Request, body: bytes | str, recv: int) -> list[AnyMarketEvent]:
+            query = "&".join(f"{key}={value}" for key, value in request.params.items())
+            writer.write(recv, "rest", f"{endpoints.rest}{request.path}{'?' * bool(query)}{query}", _text(body))
+            return super().answer(request, body, recv)  # type: ignore[no-any-return] # as above
+
+    return Recorded()
+
+
+def _text(body: bytes | str) -> str:
+    return body if isinstance(body, str) else body.decode(errors="replace")
+
+
+async def record(
+    config: Config, name: str, symbols: Sequence[str], channels: Sequence[str], output: Path, seconds: float | None
+) -> None:
+    """Record until cancelled or for some seconds. Raises ConfigError; UsageError for a file that exists already."""
+    translator = load(name)
+    configured = next((exchange for exchange in config.exchanges if exchange.name == name), None)
+    given = configured.endpoints if configured else None
+    endpoints = Endpoints(
+        (given and given.rest) or translator.endpoints.rest,
+        (given and given.websocket) or translator.endpoints.websocket,
+    )
+    settings = FeedSettings(symbols, channels, configured.timeframes if configured else ("1m",), endpoints)
+    with RecordingWriter(output, name) as writer:
+        exchange = _recording(translator, writer, endpoints)
+        async with aiohttp.ClientSession() as session:
+            collector = ExchangeCollector(exchange, settings, LocalBus(), session, SystemClock(), Random())
+            with suppress(TimeoutError, asyncio.CancelledError):
+                async with asyncio.timeout(seconds):
+                    await collector.run()
