@@ -22,7 +22,7 @@ async def child(tmp_path):
 
 async def until(condition):
     async with asyncio.timeout(10):
-        while not condition():  # noqa: ASYNC110 # a log file grows without telling
+        while not condition():  # a log file grows without telling
             await asyncio.sleep(0.01)
 
 

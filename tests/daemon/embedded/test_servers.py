@@ -190,7 +190,7 @@ async def test_a_cancelled_start_leaves_nothing_running(data_dir):
     running = servers(data_dir)
     start = asyncio.create_task(running.__aenter__())
     async with asyncio.timeout(10):
-        while not running.pids.get("valkey"):  # noqa: ASYNC110 # on its way
+        while not running.pids.get("valkey"):  # on its way
             await asyncio.sleep(0)
     pid = running.pids["valkey"]
     start.cancel()
@@ -224,7 +224,7 @@ async def test_a_lock_file_whose_pid_was_given_to_somebody_else_is_no_obstacle(d
     home = data_dir / "postgres"
     owner = home.stat()
     identity = {"user": owner.st_uid, "group": owner.st_gid, "extra_groups": []} if os.geteuid() == 0 else {}
-    other = subprocess.Popen(["sleep", "60"], cwd="/", **identity)  # noqa: ASYNC220 # starts at once
+    other = subprocess.Popen(["sleep", "60"], cwd="/", **identity)  # starts at once
     try:
         for name in ("data/postmaster.pid", ".s.PGSQL.5432.lock"):
             (home / name).write_text(

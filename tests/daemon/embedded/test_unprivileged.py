@@ -108,6 +108,6 @@ def test_initdb_needs_an_account_with_a_name():
     assert unprivileged.initdb_account(account) == account
 
 
-def test_an_ordinary_user_runs_everything_itself(tmp_path, ordinary_user):  # noqa: ARG001 # sets the user
+def test_an_ordinary_user_runs_everything_itself(tmp_path, ordinary_user):  # sets the user
     assert unprivileged.own_account(tmp_path) is None
     assert unprivileged.initdb_account(None) is None
