@@ -76,10 +76,10 @@ async def run(config: Config, roles: Roles, *, demo: bool) -> int:
     supervisor = Supervisor(clock, random)
     checks: dict[str, Callable[[], tuple[bool, str]]] = {"start": lambda: (False, "still starting")}
     async with AsyncExitStack() as stack:
+        urls = await _servers(config, supervisor, stack)
         http = HttpServer(config.http.listen, checks)
         stack.push_async_callback(http.close)
         url = await http.start()
-        urls = await _servers(config, supervisor, stack)
         await migrate(urls.dsn)
         bus = await RedisBus.open(urls.redis, prefix=config.bus.prefix, clock=clock, random=random)
         stack.push_async_callback(bus.close)

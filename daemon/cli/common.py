@@ -7,14 +7,14 @@ from collections.abc import Coroutine
 from pathlib import Path
 from typing import Any, TypeVar
 
-from daemon.config import Config, load
+from daemon.config import Config, find, load
 
 T = TypeVar("T")
 
 
 def settings(args: Namespace) -> Config:
     """Load the configuration that the command line names. Raises ConfigError."""
-    return load(Path(args.config) if args.config else None, os.environ)
+    return load(find(Path(args.config) if args.config else None, os.environ), os.environ)
 
 
 def run_async(main: Coroutine[Any, Any, T]) -> T:

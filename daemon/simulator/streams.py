@@ -5,7 +5,7 @@ one write. aiohttp does the handshake and everything the client sends; messages 
 directly, because its sender costs more per message than making the message does.
 """
 
-from collections.abc import Callable
+from asyncio import WriteTransport as Transport
 from struct import Struct
 from typing import Final
 
@@ -30,9 +30,8 @@ def frame(payload: bytes) -> bytes:
 class Client:
     """One connection: what it listens to, and what waits to be written to it."""
 
-    def __init__(self, write: Callable[[bytes], None], waiting: Callable[[], int], *, combined: bool) -> None:
-        self._write = write
-        self._waiting = waiting
+    def __init__(self, transport: Transport, *, combined: bool) -> None:
+        self._transport = transport
         self.combined = combined
         self.streams: dict[str, None] = {}
         """Names in the order of subscribing."""
@@ -41,11 +40,11 @@ class Client:
 
     def flush(self) -> None:
         """Write what this slice brought."""
-        if self.out and not self.too_slow:
-            if self._waiting() > SLOWEST:
+        if self.out and not self.too_slow and not self._transport.is_closing():
+            if self._transport.get_write_buffer_size() > SLOWEST:
                 self.too_slow = True
             else:
-                self._write(b"".join(self.out))
+                self._transport.write(b"".join(self.out))
         self.out.clear()
 
 

@@ -80,7 +80,7 @@ class WebSocketApi:
         await socket.prepare(request)
         transport = request.transport
         assert transport is not None
-        client = Client(transport.write, transport.get_write_buffer_size, combined=combined)
+        client = Client(transport, combined=combined)
         streams = self._exchange.streams
         streams.join(client)
         self._sockets.add(socket)

@@ -56,7 +56,7 @@ def test_the_demo_starts_from_nothing_delivers_and_ends_cleanly(marketd: Marketd
 def test_a_second_daemon_on_the_same_data_is_refused_with_a_sentence(marketd: Marketd):
     marketd.start("--demo").ready()
     second = marketd.run("run", "--demo")
-    assert second.returncode == 1
+    assert second.returncode != 0
     assert len(second.stderr.strip().splitlines()) == 1
     assert str(marketd.home / "data") in second.stderr
 
