@@ -66,7 +66,9 @@ class SimulatedExchange:
         """Run on the clock until cancelled."""
         last = self.clock.monotonic()
         while True:
-            await self.clock.sleep(SLICE)
+            await self.clock.sleep(
+                SLICE if self._due < MOST_AT_ONCE else 0.0
+            )  # far behind: only let the sockets have a turn
             now = self.clock.monotonic()
             elapsed, last = now - last, now
             self.advance(elapsed, self.clock.now() // MILLISECOND)
