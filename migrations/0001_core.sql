@@ -49,6 +49,8 @@ create table md.tickers (
     source text not null,
     primary key (instrument_id, ts, recv_ns)
 );
+-- latest_prices looks for the newest last price, which most tickers (best bid and ask) do not have.
+create index tickers_last on md.tickers (instrument_id, ts) where last is not null;
 
 -- bids and asks are {{price,amount},…}, best first in a snapshot; amount 0 in a delta removes the level
 create table md.book_snapshots (

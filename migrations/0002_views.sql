@@ -125,7 +125,7 @@ left join lateral (
 ) k on true
 left join lateral (
     select ts, price from md.trades
-    where instrument_id = i.instrument_id and k.ts is null order by ts desc, id desc limit 1
+    where instrument_id = i.instrument_id and k.ts is null order by ts desc, length(id) desc, id desc limit 1
 ) t on true
 left join lateral (
     select (array_agg(open order by open_ts))[1] as open, max(high) as high, min(low) as low, sum(volume) as volume
@@ -135,29 +135,61 @@ left join lateral (
 where k.ts is not null or t.ts is not null;
 
 -- For each feed and UTC day between the feed's first and last stored event: the share of the day's time, within that
--- span, that lies in no gap that is still open, filling or unfillable.
+-- span, that lies in no gap that is still open, filling or unfillable. A gap without an end reaches to the last event; one
+-- without a beginning has no extent that could be measured. First and last are looked up in the primary keys.
 create view feed_completeness as
 with spans as (
-    select instrument_id, 'trade' as channel, min(ts) as first, max(ts) as last from md.trades group by 1
+    select exchange, symbol, 'trade' as channel,
+        (select min(ts) from md.trades e where e.instrument_id = i.instrument_id) as first,
+        (select max(ts) from md.trades e where e.instrument_id = i.instrument_id) as last
+    from md.instruments i
     union all
-    select instrument_id, 'ticker', min(ts), max(ts) from md.tickers group by 1
+    select exchange, symbol, 'ticker' as channel,
+        (select min(ts) from md.tickers e where e.instrument_id = i.instrument_id) as first,
+        (select max(ts) from md.tickers e where e.instrument_id = i.instrument_id) as last
+    from md.instruments i
     union all
-    select instrument_id, 'book', min(ts), max(ts) from md.book_deltas group by 1
+    select exchange, symbol, 'book' as channel,
+        (select min(ts) from md.book_deltas e where e.instrument_id = i.instrument_id) as first,
+        (select max(ts) from md.book_deltas e where e.instrument_id = i.instrument_id) as last
+    from md.instruments i
     union all
-    select instrument_id, 'candle', min(open_ts), max(open_ts) from md.candles group by 1
+    select exchange, symbol, 'candle' as channel,
+        (select min(open_ts) from md.candles e where e.instrument_id = i.instrument_id) as first,
+        (select max(open_ts) from md.candles e where e.instrument_id = i.instrument_id) as last
+    from md.instruments i
+    union all
+    select exchange, symbol, 'funding' as channel,
+        (select min(ts) from md.funding_rates e where e.instrument_id = i.instrument_id) as first,
+        (select max(ts) from md.funding_rates e where e.instrument_id = i.instrument_id) as last
+    from md.instruments i
+    union all
+    select exchange, symbol, 'mark_price' as channel,
+        (select min(ts) from md.mark_prices e where e.instrument_id = i.instrument_id) as first,
+        (select max(ts) from md.mark_prices e where e.instrument_id = i.instrument_id) as last
+    from md.instruments i
+    union all
+    select exchange, symbol, 'open_interest' as channel,
+        (select min(ts) from md.open_interest e where e.instrument_id = i.instrument_id) as first,
+        (select max(ts) from md.open_interest e where e.instrument_id = i.instrument_id) as last
+    from md.instruments i
+    union all
+    select exchange, symbol, 'liquidation' as channel,
+        (select min(ts) from md.liquidations e where e.instrument_id = i.instrument_id) as first,
+        (select max(ts) from md.liquidations e where e.instrument_id = i.instrument_id) as last
+    from md.instruments i
 ), days as (
-    select i.exchange, i.symbol, s.channel, d as day, greatest(s.first, d) as from_ts,
-        least(s.last, d + interval '1 day') as to_ts
-    from spans s join md.instruments i using (instrument_id),
-        generate_series(date_trunc('day', s.first, 'UTC'), s.last, interval '1 day') d
+    select exchange, symbol, channel, day, greatest(first, day) as from_ts, least(last, day + interval '24 hours') as to_ts
+    from spans, generate_series(date_trunc('day', first, 'UTC'), last, interval '24 hours') day
 )
 select exchange, symbol, channel, day as ts,
     case when to_ts = from_ts then 1.0 else round(1 - coalesce(extract(epoch from (
-        select sum(upper(r) - lower(r)) from (
-            select unnest(range_agg(tstzrange(g.from_ts, g.to_ts) * tstzrange(d.from_ts, d.to_ts))) as r
+        select sum(upper(hole) - lower(hole)) from (
+            select unnest(range_agg(tstzrange(g.from_ts, g.to_ts) * tstzrange(d.from_ts, d.to_ts))) as hole
             from feed_gaps g
-            where g.exchange = d.exchange and g.symbol in (d.symbol, '*') and split_part(g.channel, ':', 1) in (d.channel, '*')
-                and g.state <> 'filled' and g.from_ts < g.to_ts and g.from_ts < d.to_ts and g.to_ts > d.from_ts
-        ) holes where not isempty(r)
+            where g.exchange = d.exchange and g.symbol in (d.symbol, '*')
+                and split_part(g.channel, ':', 1) in (d.channel, '*') and g.state <> 'filled'
+                and g.from_ts < d.to_ts and coalesce(g.to_ts, 'infinity') > greatest(d.from_ts, g.from_ts)
+        ) holes
     )), 0) / extract(epoch from to_ts - from_ts), 6) end as completeness
 from days d;

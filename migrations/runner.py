@@ -5,6 +5,9 @@ A file may demand something of the server on its first line: `-- requires: times
 """
 
 import hashlib
+import re
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, Literal, TypeAlias
@@ -21,6 +24,9 @@ LOCK: Final = 7_262_610_471
 """Any number of our own: two daemons that start at once must not migrate at once."""
 TIMEOUT: Final = 600.0
 CONNECT_TIMEOUT: Final = 15.0
+SOUND_COMPRESSION: Final = (2, 18, 1)
+"""Before it, an insert into a compressed chunk that met a row which stood already lost the rows behind it."""
+FAILURES: Final = (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError)
 
 Need: TypeAlias = Literal["", "timescaledb", "timescaledb-community"]
 Connection: TypeAlias = "asyncpg.Connection[Any]"
@@ -61,12 +67,20 @@ def migrations(folder: Path = FOLDER) -> list[Migration]:
     return found
 
 
-async def connect(dsn: str) -> Connection:
-    """Open a connection. Raises StoreUnavailable with a sentence that holds no password."""
+@asynccontextmanager
+async def _session(dsn: str) -> AsyncIterator[Connection]:
+    """Give a connection for one purpose. Raises StoreUnavailable with a sentence that holds no password."""
     try:
-        return await asyncpg.connect(dsn, timeout=CONNECT_TIMEOUT, command_timeout=TIMEOUT)
-    except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+        connection = await asyncpg.connect(dsn, timeout=CONNECT_TIMEOUT, command_timeout=TIMEOUT)
+    except FAILURES as error:
         raise StoreUnavailable(f"the database cannot be reached: {error or type(error).__name__}") from error
+    try:
+        yield connection
+    except FAILURES as error:
+        raise StoreUnavailable(f"the database failed while it was migrated: {error or type(error).__name__}") from error
+    finally:
+        with suppress(*FAILURES):
+            await connection.close(timeout=CONNECT_TIMEOUT)
 
 
 async def migrate(dsn: str, folder: Path = FOLDER) -> list[str]:
@@ -75,34 +89,21 @@ async def migrate(dsn: str, folder: Path = FOLDER) -> list[str]:
     Raises StoreUnavailable, and ConfigError when the database does not fit these files.
     """
     await _create_extension(dsn)
-    connection = await connect(dsn)  # a new one: an extension is loaded when a connection begins
-    try:
+    async with _session(dsn) as connection:  # a new one: an extension is loaded when a connection begins
         await connection.execute("select pg_advisory_lock($1)", LOCK)
         await connection.execute(
             "create table if not exists schema_migrations (version int4 primary key, name text not null, "
             "checksum text not null, applied_at timestamptz not null default now())"
         )
-        applied = []
-        for migration in await _missing(connection, migrations(folder)):
-            async with connection.transaction():
-                await connection.execute(migration.sql)
-                await connection.execute(
-                    "insert into schema_migrations (version, name, checksum) values ($1, $2, $3)",
-                    migration.version, migration.name, migration.checksum,
-                )  # fmt: skip
-            log.info("migration applied", version=migration.version, name=migration.name)
-            applied.append(f"{migration.version:04d} {migration.name}")
-    except (OSError, TimeoutError, asyncpg.InterfaceError, asyncpg.PostgresError) as error:
-        raise StoreUnavailable(f"the migration failed and was rolled back: {error}") from error
-    finally:
-        await connection.close(timeout=CONNECT_TIMEOUT)
-    return applied
+        missing = await _missing(connection, migrations(folder))
+        for migration in missing:
+            await _apply(connection, migration)
+    return [f"{migration.version:04d} {migration.name}" for migration in missing]
 
 
 async def status(dsn: str, folder: Path = FOLDER) -> list[State]:
     """Tell of every migration whether it is applied, without changing anything. Raises as `migrate`."""
-    connection = await connect(dsn)
-    try:
+    async with _session(dsn) as connection:
         exists = await connection.fetchval("select to_regclass('schema_migrations') is not null")
         rows = await connection.fetch("select version from schema_migrations") if exists else []
         done = {row["version"] for row in rows}
@@ -111,18 +112,36 @@ async def status(dsn: str, folder: Path = FOLDER) -> list[State]:
             State(m.version, m.name, "applied" if m.version in done else "pending" if m.need in has else "skipped")
             for m in migrations(folder)
         ]
-    finally:
-        await connection.close(timeout=CONNECT_TIMEOUT)
 
 
 async def capabilities(connection: Connection) -> set[str]:
     """Return which needs of migrations this server meets."""
-    has = {""}
-    if await connection.fetchval("select exists (select from pg_extension where extname = 'timescaledb')"):
-        has.add("timescaledb")
-        if await connection.fetchval("select current_setting('timescaledb.license', true)") == "timescale":
+    version = await connection.fetchval("select extversion from pg_extension where extname = 'timescaledb'")
+    if version is None:
+        return {""}
+    has = {"", "timescaledb"}
+    if await connection.fetchval("select current_setting('timescaledb.license', true)") == "timescale":
+        if tuple(map(int, re.findall(r"\d+", version)[:3])) >= SOUND_COMPRESSION:
             has.add("timescaledb-community")
+        else:
+            log.warning("this TimescaleDB can lose rows in compressed tables, going on without compression",
+                        version=version, wanted=".".join(map(str, SOUND_COMPRESSION)))  # fmt: skip
     return has
+
+
+async def _apply(connection: Connection, migration: Migration) -> None:
+    try:
+        async with connection.transaction():
+            await connection.execute(migration.sql)
+            await connection.execute(
+                "insert into schema_migrations (version, name, checksum) values ($1, $2, $3)",
+                migration.version, migration.name, migration.checksum,
+            )  # fmt: skip
+    except FAILURES as error:
+        raise StoreUnavailable(
+            f"migration {migration.version:04d} {migration.name} failed and was rolled back: {error}"
+        ) from error
+    log.info("migration applied", version=migration.version, name=migration.name)
 
 
 async def _missing(connection: Connection, known: list[Migration]) -> list[Migration]:
@@ -147,15 +166,15 @@ async def _missing(connection: Connection, known: list[Migration]) -> list[Migra
 
 async def _create_extension(dsn: str) -> None:
     """Create the extension where the server has it to offer and lets us."""
-    connection = await connect(dsn)
-    try:
+    async with _session(dsn) as connection:
+        await connection.execute("select pg_advisory_lock($1)", LOCK)
         offered = await connection.fetchval(
             "select exists (select from pg_available_extensions "
             "where name = 'timescaledb' and installed_version is null)"
         )
-        if offered:
+        if not offered:
+            return
+        try:
             await connection.execute("create extension if not exists timescaledb")
-    except asyncpg.PostgresError as error:
-        log.warning("TimescaleDB is installed and cannot be used, going on with plain tables", error=str(error))
-    finally:
-        await connection.close(timeout=CONNECT_TIMEOUT)
+        except asyncpg.PostgresError as error:
+            log.warning("TimescaleDB is installed and cannot be used, going on with plain tables", error=str(error))

@@ -27,7 +27,7 @@ Row = Callable[[Any, int], str]
 """Makes an event's line from the event and its instrument's id (0 for system events)."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Table:
     """One base table. `update` is empty where a row never changes once it stands."""
 
@@ -37,13 +37,18 @@ class Table:
     key: tuple[str, ...]
     row: Row
     update: str = ""
-    newest: str = "arrival"
-    """Which of several rows with one key in the same batch counts: the first in this SQL order."""
+    newest: str = ""
+    """Where rows change: which of several with one key in a batch counts, the first in this SQL order."""
 
     @property
     def sql(self) -> str:
         """The table's name in SQL."""
         return f"{self.schema}.{self.name}"
+
+    @property
+    def keyed(self) -> bool:
+        """Whether its rows are keyed by instrument: those of market events are."""
+        return self.schema == "md"
 
     @property
     def settle(self) -> str:
@@ -166,7 +171,7 @@ TABLES: Final[dict[type[Event], Table]] = {
     Candle: Table(
         "md", "candles", ("instrument_id", "timeframe", "open_ts", "ts", "open", "high", "low", "close", "volume",
         "trades", "closed", "recv_ns", "source"), ("instrument_id", "timeframe", "open_ts"), _candle, _NEWER_CANDLE,
-        "closed desc, recv_ns desc",
+        "closed desc, recv_ns desc, ctid",
     ),
     Funding: Table(
         "md", "funding_rates", ("instrument_id", "ts", "rate", "next_ts", "recv_ns", "source"), _ID_TS_RECV, _funding
@@ -178,7 +183,7 @@ TABLES: Final[dict[type[Event], Table]] = {
     ),
     Gap: Table(
         "public", "feed_gaps", ("id", "exchange", "symbol", "channel", "from_ts", "to_ts", "from_id", "to_id", "state",
-        "reason", "ts", "detected_at"), ("id",), _gap, _NEWER_GAP, "ts desc, arrival desc",
+        "reason", "ts", "detected_at"), ("id",), _gap, _NEWER_GAP, "ts desc, ctid desc",
     ),
     Quality: Table(
         "public", "quality_flags", ("exchange", "symbol", "channel", "ts", "rule", "severity", "event_ref", "detail"),
@@ -193,7 +198,7 @@ TABLES: Final[dict[type[Event], Table]] = {
         ("exchange", "kind", "ts", "state"), _breaker,
     ),
     Task: Table("public", "tasks", ("id", "kind", "state", "done", "total", "ts"), ("id",), _task, _NEWER_TASK,
-        "ts desc, arrival desc",
+        "ts desc, ctid desc",
     ),
     Dead: Table(
         "public", "dead_letters", ("id", "ts", "origin", "handler", "reason", "payload"), ("id",), _dead

@@ -1,31 +1,33 @@
-"""Writes one batch in one transaction: straight COPY, and the slower exact path only where a row stands already."""
+"""Writes one batch in one transaction, over a connection that is given up at the first failure."""
 
 import asyncio
-from collections.abc import Mapping, Sequence
-from contextlib import suppress
-from io import BytesIO
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
 from typing import Any, Final, TypeAlias
 
 import asyncpg
-import structlog
 
 from bus import metrics
 from bus.clock import Clock
 from bus.errors import StoreUnavailable
-from bus.events import Event, MarketEvent
+from bus.events import Event
 from bus.handler import Position
+from handlers.persistence import transaction
+from handlers.persistence.instruments import Name, learn_ids
 from handlers.persistence.tables import Table, table_of
 
-log = structlog.get_logger(__name__)
-
 Connection: TypeAlias = "asyncpg.Connection[Any]"
-Instrument: TypeAlias = tuple[str, str]
 
 CONNECT_TIMEOUT: Final = 10.0
-COMMAND_TIMEOUT: Final = 60.0
-FAULTS_OF_THE_DATA: Final = ("22", "23")
-"""SQLSTATE classes that trying again cannot mend: data exceptions and violated constraints
-(https://www.postgresql.org/docs/current/errcodes-appendix.html). Everything else is the server's trouble."""
+DEADLINE: Final = 60.0
+"""Seconds for one batch, connecting included."""
+PART: Final = 1_000
+"""Events whose rows are made and sent at once."""
+FAULTS_OF_THE_DATA: Final = ("22", "23", "54")
+"""SQLSTATE classes that trying again cannot mend: data exceptions, violated constraints, exceeded limits (a key that
+is too long for an index). Everything else is the server's trouble.
+https://www.postgresql.org/docs/current/errcodes-appendix.html"""
 
 
 class Writer:
@@ -35,30 +37,30 @@ class Writer:
         self._dsn = dsn
         self._clock = clock
         self._connection: Connection | None = None
-        self._instruments: dict[Instrument, int] = {}
+        self._ids: dict[Name, int] = {}
+        self._overlapping: set[Table] = set()
+        """Tables whose last batch held rows that stood already: the next one will hold some, too."""
+        self._deadline: asyncio.Timeout | None = None
 
     async def write(self, events: Sequence[Event], positions: Mapping[str, Position]) -> None:
         """Store a batch and how far its streams are read, all or nothing.
 
-        Raises StoreUnavailable when trying again can help, asyncpg.PostgresError when the data cannot be stored.
+        Raises StoreUnavailable when trying again can help, otherwise what PostgreSQL or Python say of the data.
         """
         started = self._clock.monotonic()
         try:
-            connection = await self._connected()
-            await self._learn_instruments(connection, events)
-            rows = self._rows(events)
-            counts = await self._transaction(connection, rows, positions)
-        except asyncpg.PostgresError as error:
-            if (error.sqlstate or "")[:2] in FAULTS_OF_THE_DATA:
+            async with asyncio.timeout(DEADLINE) as self._deadline:
+                counts = await self._transaction(await self._connected(), events, positions)
+        except BaseException as error:
+            # The one way back from any failure: the server rolls back what a lost connection had not committed.
+            reason = self._trouble_of_the_server(error)
+            self._give_up_connection()
+            if reason is None:
                 raise
-            await self._drop_connection()
-            raise StoreUnavailable(f"the database refused a batch: {error.sqlstate} {error}") from error
-        except (OSError, TimeoutError, asyncpg.InterfaceError) as error:
-            await self._drop_connection()
-            raise StoreUnavailable(f"the database cannot be reached: {error or type(error).__name__}") from error
-        except asyncio.CancelledError:
-            await self._drop_connection()
-            raise
+            metrics.STORE_CONNECTED.set(0)
+            raise StoreUnavailable(reason) from error
+        finally:
+            self._deadline = None
         metrics.STORE_CONNECTED.set(1)
         metrics.STORE_SECONDS.observe(self._clock.monotonic() - started)
         for table, (given, new) in counts.items():
@@ -66,116 +68,87 @@ class Writer:
             metrics.ROWS_DUPLICATE.labels(table.name).inc(given - new)
 
     async def close(self) -> None:
-        """Let go of the connection."""
-        connection, self._connection = self._connection, None
-        if connection is not None:
-            with suppress(OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError):
-                await connection.close(timeout=CONNECT_TIMEOUT)
+        """Let go of the connection. Nothing is under way on it, so there is nothing to wait for."""
+        self._give_up_connection()
+        metrics.STORE_CONNECTED.set(0)
 
     async def _connected(self) -> Connection:
         if self._connection is None or self._connection.is_closed():
+            self._ids.clear()  # it may be another database now
             self._connection = await asyncpg.connect(
-                self._dsn, timeout=CONNECT_TIMEOUT, command_timeout=COMMAND_TIMEOUT,
-                server_settings={"application_name": "marketd persistence"},
-            )  # fmt: skip
+                self._dsn, timeout=CONNECT_TIMEOUT, server_settings={"application_name": "marketd persistence"}
+            )
+            self._connection.add_termination_listener(self._died)
         return self._connection
 
-    async def _drop_connection(self) -> None:
-        """Forget a connection that may be in any state; what it had not committed is rolled back by the server."""
-        metrics.STORE_CONNECTED.set(0)
+    def _died(self, connection: object) -> None:
+        """End the batch now: asyncpg would wait for ever for room to write on a connection that is dead."""
+        if connection is self._connection and self._deadline is not None:
+            self._deadline.reschedule(0)
+
+    def _give_up_connection(self) -> None:
         connection, self._connection = self._connection, None
-        self._instruments.clear()  # the next database may be another one
         if connection is not None:
             connection.terminate()
 
-    async def _learn_instruments(self, connection: Connection, events: Sequence[Event]) -> None:
-        """Make sure of an id for every instrument of the batch; two processes may do this at once."""
-        seen = {(event.exchange, event.symbol) for event in events if isinstance(event, MarketEvent)}
-        new = sorted(seen - self._instruments.keys())
-        if not new:
-            return
-        columns = [list(column) for column in zip(*new, strict=True)]
-        await connection.execute(
-            "insert into md.instruments (exchange, symbol) select * from unnest($1::text[], $2::text[]) "
-            "on conflict do nothing", *columns,
-        )  # fmt: skip
-        found = await connection.fetch(
-            "select instrument_id, exchange, symbol from md.instruments "
-            "join unnest($1::text[], $2::text[]) as wanted (exchange, symbol) using (exchange, symbol)", *columns,
-        )  # fmt: skip
-        self._instruments.update({(row["exchange"], row["symbol"]): row["instrument_id"] for row in found})
-
-    def _rows(self, events: Sequence[Event]) -> dict[Table, list[str]]:
-        rows: dict[Table, list[str]] = {}
-        instruments = self._instruments
-        for event in events:
-            table = table_of(event)
-            instrument = instruments[event.exchange, event.symbol] if isinstance(event, MarketEvent) else 0
-            line = table.row(event, instrument)
-            lines = rows.get(table)
-            if lines is None:
-                rows[table] = [line]
-            else:
-                lines.append(line)
-        return rows
+    def _trouble_of_the_server(self, error: BaseException) -> str | None:
+        """Return what stands in the way, None when it is the data, or a cancellation, and no trouble of the server."""
+        if isinstance(error, asyncpg.PostgresError) and (error.sqlstate or "")[:2] in FAULTS_OF_THE_DATA:
+            return None
+        if isinstance(error, asyncpg.PostgresError):
+            return f"the database refused a batch: {error.sqlstate} {error}"
+        dead = self._connection is None or self._connection.is_closed()
+        # On a dead connection asyncpg stumbles over itself in many ways; on a live one a ValueError is a value that it
+        # cannot encode.
+        if isinstance(error, Exception) and (
+            dead or isinstance(error, OSError | asyncpg.InternalClientError) or _is_misuse(error)
+        ):
+            return f"the database cannot be reached: {error or type(error).__name__}"
+        return None
 
     async def _transaction(
-        self,
-        connection: Connection,
-        rows: Mapping[Table, Sequence[str]],
-        positions: Mapping[str, Position],
+        self, connection: Connection, events: Sequence[Event], positions: Mapping[str, Position]
     ) -> dict[Table, tuple[int, int]]:
-        counts: dict[Table, tuple[int, int]] = {}
-        async with connection.transaction():
-            for table, lines in rows.items():
-                counts[table] = (len(lines), await _store(connection, table, "".join(lines).encode()))
-            if positions:
-                await _move_offsets(connection, positions)
+        """Store everything; return for each table how many rows were given and how many of them were new."""
+        groups = _by_table(events)
+        names = {(e.exchange, e.symbol) for table, group in groups.items() if table.keyed for e in group}
+        if new := names - self._ids.keys():
+            self._ids.update(await learn_ids(connection, new))
+        await connection.execute(transaction.BEGIN)
+        counts = {table: (len(group), await self._store(connection, table, group)) for table, group in groups.items()}
+        if positions:
+            await transaction.move_offsets(connection, positions)
+        await connection.execute(transaction.COMMIT)
         return counts
 
+    async def _store(self, connection: Connection, table: Table, events: Sequence[Any]) -> int:
+        """Store one table's events; return how many rows were new or changed."""
+        parts = partial(self._parts, table, events)
+        if not table.update and table not in self._overlapping:
+            stored = await transaction.append(connection, table, parts)
+            if stored is not None:
+                return stored
+            self._overlapping.add(table)
+        stored = await transaction.merge(connection, table, parts)
+        if stored == len(events):
+            self._overlapping.discard(table)
+        return stored
 
-async def _move_offsets(connection: Connection, positions: Mapping[str, Position]) -> None:
-    """Note how far each stream is stored, in the transaction that stores it."""
-    await connection.execute(
-        "insert into stream_offsets (stream, entry, seq, updated_at) "
-        "select *, now() from unnest($1::text[], $2::text[], $3::int8[]) on conflict (stream) do update "
-        "set entry = excluded.entry, seq = excluded.seq, updated_at = excluded.updated_at",
-        list(positions), [p.entry for p in positions.values()], [p.seq for p in positions.values()],
-    )  # fmt: skip
-
-
-async def _store(connection: Connection, table: Table, data: bytes) -> int:
-    """Store one table's rows; return how many were new or changed."""
-    if not table.update:
-        with suppress(asyncpg.UniqueViolationError):
-            async with connection.transaction():
-                return _count(await _copy(connection, table.schema, table.name, table.columns, data))
-    return await _merge(connection, table, data)
-
-
-async def _copy(connection: Connection, schema: str | None, name: str, columns: Sequence[str], data: bytes) -> str:
-    return await connection.copy_to_table(
-        name, schema_name=schema, columns=list(columns), source=BytesIO(data), format="text"
-    )
+    def _parts(self, table: Table, events: Sequence[Any]) -> Iterator[bytes]:
+        row, ids = table.row, self._ids
+        for at in range(0, len(events), PART):
+            part = events[at : at + PART]
+            rows = [row(e, ids[e.exchange, e.symbol]) for e in part] if table.keyed else [row(e, 0) for e in part]
+            yield "".join(rows).encode()
 
 
-async def _merge(connection: Connection, table: Table, data: bytes) -> int:
-    """Store rows of which some stand already, or change what stands."""
-    columns, key = ", ".join(table.columns), ", ".join(table.key)
-    await connection.execute(
-        f"create temporary table incoming on commit drop as select {columns} from {table.sql} with no data;"  # noqa: S608 # our own names
-        "alter table incoming add column arrival int8 generated always as identity"
-    )
-    await _copy(connection, None, "incoming", table.columns, data)
-    status = await connection.execute(
-        f"insert into {table.sql} ({columns}) select {columns} from ("  # noqa: S608 # our own names
-        f"select distinct on ({key}) * from incoming order by {key}, {table.newest}) chosen "
-        f"order by arrival on conflict ({key}) {table.settle}"
-    )
-    await connection.execute("drop table incoming")
-    return _count(status)
+def _by_table(events: Sequence[Event]) -> dict[Table, list[Any]]:
+    groups: defaultdict[Table, list[Any]] = defaultdict(list)
+    for event in events:
+        groups[table_of(event)].append(event)
+    return groups
 
 
-def _count(status: str) -> int:
-    """The number of rows in a command's status, `COPY 5` or `INSERT 0 5`."""
-    return int(status.rpartition(" ")[2])
+def _is_misuse(error: Exception) -> bool:
+    """Whether asyncpg found the connection in a state that it cannot be used in."""
+    return isinstance(error, asyncpg.InterfaceError) and not isinstance(error, ValueError)

@@ -1,0 +1,123 @@
+"""What storing costs: decoded trades to committed rows, against COPY of the same kind of rows as prepared text.
+
+    python -m tests.bench.persist [dsn]
+
+Without a dsn it starts an embedded PostgreSQL in a temporary folder. The ways take turns, batch by batch of 5,000, on
+one table, each batch in a transaction of its own; `overlap` is the handler given batches whose first tenth stands
+already. Prints the medians of several rounds: rows/s, rows/s as a share of COPY's in the same round (lowest and highest
+round), CPU µs of this process a row.
+"""
+
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import Awaitable, Callable, Mapping
+from pathlib import Path
+
+import asyncpg
+import uvloop
+
+from bus.events import Trade
+from bus.handler import Batch, Position
+from daemon.embedded.servers import EmbeddedServers
+from handlers.persistence import PersistenceHandler
+from handlers.persistence.tables import TABLES
+from migrations.runner import migrate
+
+BATCH = 5_000
+BATCHES = 30
+ROUNDS = 9
+TRADES = TABLES[Trade]
+
+Way = Callable[[int], Awaitable[object]]
+"""Stores the batch of that number."""
+
+
+def trades() -> list[list[Trade]]:
+    start = 1_723_161_255_342_000_000
+    symbols = ("BTC/USDT", "ETH/USDT", "SOL/USDT")
+    made = [
+        Trade(
+            "binance",
+            symbols[n % 3],
+            start + n * 731_000,
+            start + n * 731_000 + 4_812_345,
+            "ws",
+            str(3_692_811_000 + n),
+            f"{61_837 + n % 97}.{n % 100:02d}000000",
+            f"0.{n % 99_991:05d}000",
+            "buy" if n % 2 else "sell",
+        )
+        for n in range(BATCH * BATCHES)
+    ]
+    return [made[at : at + BATCH] for at in range(0, len(made), BATCH)]
+
+
+def prepared(batches: list[list[Trade]], ids: Mapping[str, int]) -> list[memoryview]:
+    return [memoryview("".join(TRADES.row(e, ids[e.symbol]) for e in batch).encode()) for batch in batches]
+
+
+async def one_round(ways: Mapping[str, Way]) -> dict[str, tuple[float, float]]:
+    """Rows per second and CPU µs per row of each way."""
+    wall, cpu = dict.fromkeys(ways, 0.0), dict.fromkeys(ways, 0.0)
+    for number in range(BATCHES):
+        name = list(ways)[number % len(ways)]
+        wall[name] -= time.perf_counter()
+        cpu[name] -= time.process_time()
+        await ways[name](number)
+        wall[name] += time.perf_counter()
+        cpu[name] += time.process_time()
+    rows = BATCH * BATCHES // len(ways)
+    return {name: (rows / wall[name], cpu[name] / rows * 1e6) for name in ways}
+
+
+async def measure(dsn: str) -> None:
+    await migrate(dsn)
+    handler, overlapped = PersistenceHandler(dsn), PersistenceHandler(dsn)
+    connection = await asyncpg.connect(dsn)
+    batches = trades()
+    await handler.handle(Batch(batches[0]))
+    ids = {row["symbol"]: row["instrument_id"] for row in await connection.fetch("select * from md.instruments")}
+    texts = prepared(batches, ids)
+
+    def overlap(number: int) -> Awaitable[object]:
+        events = [*batches[number - 1][-BATCH // 10 :], *batches[number][BATCH // 10 :]]
+        return overlapped.handle(Batch(events, {"md:binance:trade": Position(f"{number}-0", number)}))
+
+    ways: dict[str, Way] = {
+        "copy": lambda number: connection.copy_to_table(
+            TRADES.name, schema_name=TRADES.schema, columns=list(TRADES.columns), source=texts[number], format="text"
+        ),
+        "handler": lambda number: handler.handle(
+            Batch(batches[number], {"md:binance:trade": Position(f"{number}-0", number)})
+        ),
+        "overlap": overlap,
+    }
+    rounds = []
+    for _ in range(ROUNDS):
+        await connection.execute("truncate md.trades")
+        await connection.execute("checkpoint")
+        rounds.append(await one_round(ways))
+    for name in ways:
+        rate, cpu = (statistics.median(values) for values in zip(*[one[name] for one in rounds], strict=True))
+        shares = sorted(one[name][0] / one["copy"][0] for one in rounds)
+        share = f"{statistics.median(shares):.2f} ({shares[0]:.2f} to {shares[-1]:.2f})"
+        print(f"{name:<8} {rate / 1000:4.0f} k rows/s   {share}   {cpu:.2f} µs")
+    await handler.close()
+    await overlapped.close()
+    await connection.close()
+
+
+async def main() -> None:
+    if len(sys.argv) > 1:
+        await measure(sys.argv[1])
+        return
+    with tempfile.TemporaryDirectory(prefix="mdb-") as folder:
+        async with EmbeddedServers(Path(folder), valkey=False, postgres=True) as servers:
+            assert servers.dsn is not None
+            await measure(servers.dsn)
+
+
+if __name__ == "__main__":
+    uvloop.run(main())
