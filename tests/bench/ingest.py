@@ -4,11 +4,10 @@ Usage: python -m tests.bench.ingest [order events per second] [seconds]
 """
 
 import asyncio
-import json
 import os
 import sys
 import time
-import urllib.request
+from pathlib import Path
 from random import Random
 
 import aiohttp
@@ -35,8 +34,7 @@ async def published(bus: RedisBus) -> int:
 
 
 def cpu(pid: int) -> float:
-    with open(f"/proc/{pid}/stat") as stat:
-        fields = stat.read().rpartition(")")[2].split()
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
@@ -55,7 +53,7 @@ async def main(rate: int, seconds: float) -> None:
             task = asyncio.create_task(collector.run())
             await asyncio.sleep(2)
             # beyond what the command line allows: the measurement should end at the daemon's limit, not at a setting
-            urllib.request.urlopen(urllib.request.Request(f"{url}/control/rate?value={rate}", method="POST")).read()
+            await (await session.post(f"{url}/control/rate?value={rate}")).read()
             await asyncio.sleep(1)
             first, own, other = await published(bus), time.process_time(), cpu(simulator.pid)
             began = time.perf_counter()
@@ -64,7 +62,7 @@ async def main(rate: int, seconds: float) -> None:
             own, other = time.process_time() - own, cpu(simulator.pid) - other
             await bus.flush(30)
             total = await published(bus) - first
-            state = json.loads(urllib.request.urlopen(f"{url}/control/state").read())
+            state = await (await session.get(f"{url}/control/state")).json()
             task.cancel()
             await asyncio.gather(task, return_exceptions=True)
         await bus.close()
