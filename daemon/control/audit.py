@@ -12,7 +12,7 @@ import structlog
 from pydantic import JsonValue
 
 from bus.clock import SECOND, Clock
-from daemon.control.reply import Problem
+from bus.commands import Problem
 from daemon.resilience.backoff import Backoff
 
 log = structlog.get_logger(__name__)

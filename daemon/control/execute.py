@@ -6,10 +6,11 @@ import structlog
 from pydantic import JsonValue
 
 from bus.clock import MILLISECOND, Clock
+from bus.commands import Problem, Reply, ReplyStatus
 from bus.errors import MarketdError
 from daemon.control.command import Commands
-from daemon.control.reply import Problem, Reply, Status
 from daemon.control.request import Rejected, Request, Sender
+from daemon.redact import redact
 
 log = structlog.get_logger(__name__)
 
@@ -39,6 +40,6 @@ async def _run(commands: Commands, request: Request, clock: Clock) -> JsonValue:
         return await command.run(arguments)
 
 
-def refuse(to: Request | Sender, status: Status, code: str, message: str) -> Reply:
+def refuse(to: Request | Sender, status: ReplyStatus, code: str, message: str) -> Reply:
     """Word a reply that says why something was not done."""
-    return Reply(to.id, to.client, to.command, status, error=Problem(code, message))
+    return Reply(to.id, to.client, to.command, status, error=Problem(code, redact(message)))

@@ -11,13 +11,13 @@ from redis.asyncio import Redis
 from redis.exceptions import RedisError, ResponseError
 
 from bus.clock import MILLISECOND, Clock
+from bus.commands import Reply
 from bus.metrics import COMMANDS
 from bus.streams import StreamNames
 from daemon.control.audit import Record
 from daemon.control.command import Commands
 from daemon.control.execute import execute, refuse
 from daemon.control.memory import Memory
-from daemon.control.reply import Reply
 from daemon.control.request import Rejected, Request, Sender, parse, sender
 from daemon.resilience.backoff import Backoff
 

@@ -9,8 +9,8 @@ import asyncpg
 import pytest
 
 from bus.clock import SystemClock
+from bus.commands import Problem
 from daemon.control import AuditLog, Record
-from daemon.control.reply import Problem
 
 # As the migrations create it, and a constraint to break.
 TABLE = """
