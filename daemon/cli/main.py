@@ -8,6 +8,7 @@ from importlib.metadata import version
 from typing import NoReturn, Protocol
 
 from bus.errors import ConfigError, MarketdError, UsageError
+from daemon import logs
 from daemon.cli import check, ctl, env, exchange, migrate, record, replay, run, simulate, tail
 from daemon.cli.parsing import EXIT_CONFIG, EXIT_FAILED, EXIT_USAGE, Parser
 
@@ -45,6 +46,7 @@ def build_parser() -> Parser:
 def main(argv: Sequence[str] | None = None) -> NoReturn:
     """Run the command line and exit with its status: 0 fine, 1 failed, 2 wrong usage, 78 bad configuration."""
     args = build_parser().parse_args(argv)
+    logs.configure("warning")  # standard output is for what a command has to say; `run` follows its configuration
     try:
         status = int(args.run(args))
         sys.stdout.flush()
