@@ -8,7 +8,7 @@ from typing import Any
 
 from bus.commands import FINAL, Reply, parse_reply
 from bus.errors import BusUnavailable
-from bus.redis.connection import bus_errors, connect
+from bus.redis.connection import connect, reaching
 from bus.streams import StreamNames
 
 _BLOCK_MS = 500
@@ -31,7 +31,7 @@ class CommandClient:
         `deadline`: seconds that may pass between two replies. Raises BusUnavailable when nobody answers in time.
         """
         identity = uuid.uuid4().hex
-        with bus_errors(self._url):
+        async with reaching(self._url):
             last = await self._client.xrevrange(self._names.replies, count=1)
             cursor = last[0][0].decode() if last else "0"
             fields = {"command": command, "args": json.dumps(dict(args or {})), "id": identity, "client": self._name}
@@ -52,7 +52,7 @@ class CommandClient:
 
     async def _next(self, cursor: str, identity: str) -> tuple[str, list[Reply]]:
         while True:
-            with bus_errors(self._url):
+            async with reaching(self._url):
                 answer = await self._client.xread({self._names.replies: cursor}, block=_BLOCK_MS)
             found = []
             for entry, fields in answer[0][1] if answer else []:

@@ -1,7 +1,8 @@
 """Connections to Redis: URLs in, clients with deadlines out, errors in our own words and without passwords."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import Any, TypeAlias
 from urllib.parse import urlsplit
 
@@ -16,8 +17,8 @@ Client: TypeAlias = Any
 """A redis-py client that answers in bytes, which its own types cannot say."""
 
 SCHEMES = ("redis", "rediss", "unix")
-SOCKET_TIMEOUT = 10.0
-"""Seconds that one answer may take; blocking reads wait far less than this."""
+ANSWER_DEADLINE = 10.0
+"""Seconds that one answer may take, beyond what a blocking read means to wait."""
 
 _SCHEMES_HELP = "use redis://host:port, rediss://host:port or unix:///path/to/socket"
 
@@ -36,20 +37,24 @@ def connect(url: str) -> Client:
     return Redis.from_url(
         url,
         protocol=2,
-        socket_timeout=SOCKET_TIMEOUT,
+        socket_timeout=None,
         socket_connect_timeout=5.0,
         retry=Retry(NoBackoff(), 0),
         health_check_interval=0,
     )
 
 
-@contextmanager
-def bus_errors(url: str) -> Iterator[None]:
-    """Turn the client's errors into BusUnavailable with a sentence that holds no password."""
+@asynccontextmanager
+async def reaching(url: str, deadline: float = ANSWER_DEADLINE) -> AsyncIterator[None]:
+    """Bound what is done with the server in time (s), and turn the client's errors into BusUnavailable.
+
+    The client's own time-outs stay off: on Python 3.11 their `wait_for` can swallow a cancellation.
+    """
     try:
-        yield
+        async with asyncio.timeout(deadline):
+            yield
     except (RedisError, OSError, TimeoutError) as error:
-        raise BusUnavailable(f"Redis at {describe(url)}: {error}") from error
+        raise BusUnavailable(f"Redis at {describe(url)}: {error or 'no answer in time'}") from error
 
 
 async def check_server(client: Client, url: str) -> None:
@@ -58,7 +63,7 @@ async def check_server(client: Client, url: str) -> None:
     Raises ConfigError when its eviction policy is not `noeviction` (https://valkey.io/topics/lru-cache/), and
     BusUnavailable when it cannot be reached.
     """
-    with bus_errors(url):
+    async with reaching(url):
         info = await client.info("memory")
     policy = info.get("maxmemory_policy", "noeviction")
     if policy != "noeviction":

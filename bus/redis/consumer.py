@@ -13,7 +13,7 @@ from bus.events import Dead, Event
 from bus.frames import Frame, decode_frame
 from bus.interface import Delivery, Group, Loss
 from bus.redis.append import parse_id
-from bus.redis.connection import Client, bus_errors
+from bus.redis.connection import ANSWER_DEADLINE, Client, reaching
 from bus.streams import StreamNames
 
 log = structlog.get_logger(__name__)
@@ -70,7 +70,7 @@ class RedisConsumer:
 
     async def read(self, wait: float) -> Delivery:
         """Return the next frames; see `bus.interface.Consumer.read`."""
-        with bus_errors(self._url):
+        async with reaching(self._url, wait + ANSWER_DEADLINE):
             if self._clock.monotonic() >= self._next_look:
                 await self._look_for_streams()
             if not self._cursors:
@@ -101,7 +101,7 @@ class RedisConsumer:
     async def close(self) -> None:
         """Send what was acknowledged last."""
         try:
-            with bus_errors(self._url):
+            async with reaching(self._url):
                 await self._send_acks()
         finally:
             await self._client.aclose()

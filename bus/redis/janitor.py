@@ -7,7 +7,7 @@ import structlog
 from bus import metrics
 from bus.clock import MILLISECOND, Clock
 from bus.redis.append import EntryId, parse_id
-from bus.redis.connection import Client, bus_errors
+from bus.redis.connection import Client, reaching
 from bus.streams import StreamNames
 
 log = structlog.get_logger(__name__)
@@ -35,7 +35,7 @@ class Janitor:
 
     async def sweep(self) -> None:
         """Trim every stream once."""
-        with bus_errors(self._url):
+        async with reaching(self._url):
             market = [name.decode() for name in await self._client.smembers(self._names.directory)]
             for stream in [*market, self._names.system, self._names.dead, self._names.replies, self._names.commands]:
                 await self._trim(stream)

@@ -20,7 +20,7 @@ from bus.errors import BusUnavailable
 from bus.events import Book, Event
 from bus.frames import MAX_EVENTS, encode_events
 from bus.redis.append import SCRIPT, EntryId, Head, OutFrame, head_key, landed, next_id, read_head, renumber
-from bus.redis.connection import Client
+from bus.redis.connection import ANSWER_DEADLINE, Client
 from bus.streams import StreamNames
 
 log = structlog.get_logger(__name__)
@@ -136,9 +136,11 @@ class Publisher:
             self._wake.clear()
             try:
                 if failures:
-                    await self._recover()
+                    async with asyncio.timeout(ANSWER_DEADLINE):
+                        await self._recover()
                 while self._queued:
-                    await self._write()
+                    async with asyncio.timeout(ANSWER_DEADLINE):
+                        await self._write()
                 failures = 0
                 self._set_connected(connected=True)
             except (RedisError, OSError, TimeoutError) as error:

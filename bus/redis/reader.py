@@ -5,7 +5,7 @@ from typing import Final
 
 from bus.errors import Poison
 from bus.frames import Frame, decode_frame
-from bus.redis.connection import bus_errors, connect
+from bus.redis.connection import connect, reaching
 from bus.streams import StreamNames
 
 _LOOK_INTERVAL_READS: Final = 2
@@ -33,37 +33,42 @@ class StreamReader:
     async def _look(self, start: str) -> None:
         """Find the streams that fit; a cursor is an entry id, because `$` would skip what comes between two reads."""
         own = {"system": self._names.system, "dead": self._names.dead}
-        if self._channel in own:
-            wanted = {own[self._channel]}
-        else:
-            wanted = {name.decode() for name in await self._client.smembers(self._names.directory)}
-        for stream in wanted:
-            if stream not in self._cursors and (self._channel in own or self._fits(stream)):
+        async with reaching(self._url):
+            if self._channel in own:
+                wanted = {own[self._channel]}
+            else:
+                listed = await self._client.smembers(self._names.directory)
+                wanted = {name for name in map(bytes.decode, listed) if self._fits(name)}
+            for stream in wanted - self._cursors.keys():
                 last = await self._client.xrevrange(stream, count=1) if start == "$" else None
                 self._cursors[stream] = last[0][0].decode() if last else "0"
 
     async def __aiter__(self) -> AsyncIterator[Frame]:
         """Yield frames until the caller stops. Raises BusUnavailable."""
-        with bus_errors(self._url):
-            await self._look("$")
-            while True:
-                for _ in range(_LOOK_INTERVAL_READS):
-                    async for frame in self._read():
-                        yield frame
-                await self._look("0")
+        await self._look("$")
+        while True:
+            for _ in range(_LOOK_INTERVAL_READS):
+                for frame in await self._read():
+                    yield frame
+            await self._look("0")
 
-    async def _read(self) -> AsyncIterator[Frame]:
+    async def _read(self) -> list[Frame]:
         # without a stream to wait for, wait on a name that may become one
         waiting = self._cursors or {self._names.system: "$"}
-        for name, entries in await self._client.xread(waiting, count=_FRAMES, block=_BLOCK_MS) or []:
+        async with reaching(self._url):
+            answer = await self._client.xread(waiting, count=_FRAMES, block=_BLOCK_MS) or []
+        frames = []
+        for name, entries in answer:
             stream = name.decode()
+            if stream not in self._cursors:
+                continue
             for entry, fields in entries:
-                if stream in self._cursors:
-                    self._cursors[stream] = entry.decode()
-                    try:
-                        yield decode_frame(stream, entry.decode(), fields)[0]
-                    except Poison:
-                        continue  # not written by marketd, or by a newer one
+                self._cursors[stream] = entry.decode()
+                try:
+                    frames.append(decode_frame(stream, entry.decode(), fields)[0])
+                except Poison:
+                    continue  # not written by marketd, or by a newer one
+        return frames
 
     async def close(self) -> None:
         """Let go of the connection."""

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from bus.redis.connection import Client, bus_errors
+from bus.redis.connection import Client, reaching
 from bus.streams import StreamNames
 
 
@@ -19,12 +19,12 @@ class RedisState:
 
     async def load(self, handler: str) -> dict[str, bytes]:
         """Return everything that this handler has saved. Raises BusUnavailable."""
-        with bus_errors(self._url):
+        async with reaching(self._url):
             found = await self._client.hgetall(self._key(handler))
         return {key.decode(): value for key, value in found.items()}
 
     async def save(self, handler: str, changes: Mapping[str, bytes]) -> None:
         """Store the changed values. Raises BusUnavailable."""
         if changes:
-            with bus_errors(self._url):
+            async with reaching(self._url):
                 await self._client.hset(self._key(handler), mapping=dict(changes))
