@@ -106,7 +106,7 @@ async def test_a_database_of_a_newer_marketd_is_refused(database: str, tmp_path:
 
 async def test_a_broken_file_is_rolled_back_whole_and_named(database: str, sql, tmp_path: Path):
     folder = files(tmp_path, _0001_one="create table one ();", _0002_two="create table two (); select nonsense;")
-    with pytest.raises(StoreUnavailable, match="0002 two failed and was rolled back.*nonsense"):
+    with pytest.raises(StoreUnavailable, match=r"0002 two failed and was rolled back.*nonsense"):
         await migrate(database, folder)
     assert await sql.fetchval("select to_regclass('one') is not null and to_regclass('two') is null")
     files(tmp_path, _0002_two="create table two ();")
@@ -134,8 +134,8 @@ async def test_a_filled_plain_database_becomes_hypertables_in_place(database: st
     await migrate(database, files(tmp_path, **core))
     await sql.execute("insert into md.instruments (exchange, symbol) values ('x', 'BTC/USDT')")
     await sql.execute(
-        "insert into md.trades select 1, timestamptz '2024-08-01' + n * interval '1 hour', n::text, n, 1, 'buy', n, 'ws' "
-        "from generate_series(1, 200) n"
+        "insert into md.trades select 1, timestamptz '2024-08-01' + n * interval '1 hour', n::text, n, 1, "
+        "'buy', n, 'ws' from generate_series(1, 200) n"
     )
     before = await sql.fetch("select * from trades order by ts")
     await migrate(database)
