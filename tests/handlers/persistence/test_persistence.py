@@ -93,15 +93,15 @@ async def test_hostile_text_is_stored_as_it_is(handler: PersistenceHandler, sql:
     assert tuple(await sql.fetchrow("select id, symbol from trades")) == (HOSTILE, "S" + HOSTILE)
 
 
-@pytest.mark.parametrize("price", ["abc", "1\t2", "", "1e999999", "\\N", "1\x00"])
 async def test_what_cannot_be_stored_says_so_and_leaves_nothing_behind(
-    handler: PersistenceHandler, sql: asyncpg.Connection, price: str
+    handler: PersistenceHandler, sql: asyncpg.Connection
 ):
-    with pytest.raises(asyncpg.PostgresError) as caught:
-        await handler.handle(Batch([trade(1), trade(2, price), trade(3)], {"s": Position("1-1", 1)}))
-    assert caught.value.sqlstate[:2] in {"22", "23"}
-    assert await sql.fetchval("select count(*) from trades") == 0
-    assert await sql.fetchval("select count(*) from stream_offsets") == 0
+    for price in ("abc", "1\t2", "", "1e999999", "\\N", "1\x00"):
+        with pytest.raises(asyncpg.PostgresError) as caught:
+            await handler.handle(Batch([trade(1), trade(2, price), trade(3)], {"s": Position("1-1", 1)}))
+        assert caught.value.sqlstate[:2] in {"22", "23"}
+        assert await sql.fetchval("select count(*) from trades") == 0
+        assert await sql.fetchval("select count(*) from stream_offsets") == 0
     await handler.handle(Batch([trade(1), trade(3)]))
     assert await sql.fetchval("select count(*) from trades") == 2
 
