@@ -1,7 +1,7 @@
 """What a transaction of the store consists of: straight COPY, and an exact slower path where a row stands already."""
 
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping
-from typing import Any, Final, TypeAlias
+from typing import Any, TypeAlias
 
 import asyncpg
 
@@ -12,18 +12,16 @@ Connection: TypeAlias = "asyncpg.Connection[Any]"
 Parts: TypeAlias = Callable[[], Iterable[bytes]]
 """Makes a table's rows as COPY text, part by part; may be called again."""
 
-BEGIN: Final = "begin; savepoint fresh"
-COMMIT: Final = "commit"
-
 
 async def append(connection: Connection, table: Table, parts: Parts) -> int | None:
     """Store rows that are all new and return how many; store nothing and return None where one stands already."""
+    await connection.execute("savepoint fresh")  # here and nowhere else: behind everything stored so far
     try:
         stored = await _copy(connection, table.schema, table.name, table.columns, parts)
     except asyncpg.UniqueViolationError:
         await connection.execute("rollback to savepoint fresh")
         return None
-    await connection.execute("release savepoint fresh; savepoint fresh")
+    await connection.execute("release savepoint fresh")
     return stored
 
 

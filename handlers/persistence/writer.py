@@ -114,11 +114,11 @@ class Writer:
         names = {(e.exchange, e.symbol) for table, group in groups.items() if table.keyed for e in group}
         if new := names - self._ids.keys():
             self._ids.update(await learn_ids(connection, new))
-        await connection.execute(transaction.BEGIN)
+        await connection.execute("begin")
         counts = {table: (len(group), await self._store(connection, table, group)) for table, group in groups.items()}
         if positions:
             await transaction.move_offsets(connection, positions)
-        await connection.execute(transaction.COMMIT)
+        await connection.execute("commit")
         return counts
 
     async def _store(self, connection: Connection, table: Table, events: Sequence[Any]) -> int:

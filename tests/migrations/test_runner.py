@@ -134,9 +134,8 @@ async def test_a_filled_plain_database_becomes_hypertables_in_place(database: st
     await migrate(database, files(tmp_path, **core))
     await sql.execute("insert into md.instruments (exchange, symbol) values ('x', 'BTC/USDT')")
     await sql.execute(
-        "insert into md.trades "
-        "select 1, timestamptz '2024-08-01' + n * interval '1 hour', n::text, n, 1, 'buy', n, 'ws' "
-        "from generate_series(1, 200) n"
+        "insert into md.trades select 1, timestamptz '2024-08-01' + n * interval '1 hour', n::text, n, 1, "
+        "'buy', n, 'ws' from generate_series(1, 200) n"
     )
     before = await sql.fetch("select * from trades order by ts")
     await migrate(database)

@@ -2,8 +2,12 @@
 
 from collections.abc import AsyncIterator
 
+import asyncpg
 import pytest
 
+from bus.local import LocalState
+from handlers.persistence import PersistenceHandler
+from migrations.runner import migrate
 from tests.migrations.servers import SERVERS, fresh_database, server_dsn
 
 
@@ -12,3 +16,19 @@ async def database(request: pytest.FixtureRequest, postgres_dsn: str) -> AsyncIt
     """The DSN of an empty database of its own for each test."""
     async with fresh_database(server_dsn(request.param, postgres_dsn)) as dsn:
         yield dsn
+
+
+@pytest.fixture
+async def handler(database: str) -> AsyncIterator[PersistenceHandler]:
+    await migrate(database)
+    made = PersistenceHandler(database)
+    await made.start(LocalState())
+    yield made
+    await made.close()
+
+
+@pytest.fixture
+async def sql(database: str, handler: PersistenceHandler) -> AsyncIterator[asyncpg.Connection]:
+    connection = await asyncpg.connect(database)
+    yield connection
+    await connection.close()

@@ -1,89 +1,16 @@
 """Every event lands once with its own digits, whatever is delivered again and whatever the database does."""
 
 import asyncio
-from collections.abc import AsyncIterator
 from decimal import Decimal
 
 import asyncpg
 import pytest
 
 from bus.errors import StoreUnavailable
-from bus.events import (
-    Book,
-    Breaker,
-    Candle,
-    Dead,
-    Feed,
-    Funding,
-    Gap,
-    Liquidation,
-    MarkPrice,
-    OpenInterest,
-    Quality,
-    Task,
-    Ticker,
-    Trade,
-)
+from bus.events import Feed, Gap, Trade
 from bus.handler import Batch, Position
-from bus.local import LocalState
 from handlers.persistence import PersistenceHandler
-from migrations.runner import migrate
-
-T0 = 1_723_161_255_342_123_456
-HEAD = ("binance", "BTC/USDT", T0, T0 + 5_000, "ws")
-
-
-def trade(number: int, price: str = "61837.63000000") -> Trade:
-    return Trade("binance", "BTC/USDT", T0 + number * 1_000_000, T0 + number, "ws", str(number), price, "0.02", "buy")
-
-
-def candle(close: str, recv: int, *, closed: bool, open_ts: int = 1_723_161_240 * 10**9) -> Candle:
-    return Candle("binance", "BTC/USDT", T0, recv, "ws", "1m", open_ts, "1", "3", "1", close, "10.5", 7, closed)
-
-
-EVENTS = [
-    trade(1),
-    Ticker(*HEAD[:2], None, *HEAD[3:], bid="1.10", bid_size="2", ask="1.20", ask_size="0.30"),
-    Ticker(*HEAD[:3], T0 + 6_000, "ws", last="9", open="8", high="10", low="7", volume="100.5", quote_volume="900"),
-    Book(*HEAD, "snapshot", [("100.10", "1"), ("100.00", "2")], [("100.20", "3")], None, 7, None, None),
-    Book(*HEAD[:3], T0 + 7_000, "ws", "delta", [("100.10", "0")], [], 8, 9, 7, None),
-    candle("2", T0, closed=False),
-    Funding("binance", "BTC/USDT:USDT", T0, T0, "ws", "-0.0001", T0 + 10**9),
-    MarkPrice("binance", "BTC/USDT:USDT", T0, T0, "ws", "100.5", None),
-    OpenInterest("binance", "BTC/USDT:USDT", T0, T0, "rest", "5", "500"),
-    Liquidation("binance", "BTC/USDT:USDT", T0, T0, "ws", None, "sell", "99", "1"),
-    Feed(T0, "binance", "BTC/USDT", "trade", "live"),
-    Breaker(T0, "binance", "ws", "open", T0 + 10**9, "too many failures"),
-    Gap(T0, "g1", "binance", "BTC/USDT", "trade", T0, T0 + 10**9, "5", "9", "open", "ids jump"),
-    Quality(T0, "binance", "BTC/USDT", "trade", "outlier_price", "warning", "trade:1", "far off"),
-    Task(T0, "t1", "backfill", "running", 5, None),
-    Dead(T0, "d1", "md:binance:trade/1-1#0", "persistence", "why", b"\x00\xff\\raw"),
-]
-
-
-@pytest.fixture
-async def handler(database: str) -> AsyncIterator[PersistenceHandler]:
-    await migrate(database)
-    made = PersistenceHandler(database)
-    await made.start(LocalState())
-    yield made
-    await made.close()
-
-
-@pytest.fixture
-async def sql(database: str, handler: PersistenceHandler) -> AsyncIterator[asyncpg.Connection]:
-    connection = await asyncpg.connect(database)
-    yield connection
-    await connection.close()
-
-
-async def everything(sql: asyncpg.Connection) -> dict[str, list[tuple]]:
-    names = (
-        "trades", "tickers", "book_snapshots", "book_deltas", "candles", "funding_rates", "mark_prices",
-        "open_interest", "liquidations", "feed_gaps", "quality_flags", "feed_events", "breaker_events", "tasks",
-        "dead_letters",
-    )  # fmt: skip
-    return {name: sorted(map(tuple, await sql.fetch(f"select * from {name}")), key=repr) for name in names}
+from tests.handlers.persistence.samples import EVENTS, T0, candle, everything, trade
 
 
 async def test_every_kind_of_event_is_stored_value_for_value(handler: PersistenceHandler, sql: asyncpg.Connection):
@@ -166,22 +93,20 @@ async def test_hostile_text_is_stored_as_it_is(handler: PersistenceHandler, sql:
     assert tuple(await sql.fetchrow("select id, symbol from trades")) == (HOSTILE, "S" + HOSTILE)
 
 
-@pytest.mark.parametrize("price", ["abc", "1\t2", "", "1e999999", "\\N", "1\x00"])
 async def test_what_cannot_be_stored_says_so_and_leaves_nothing_behind(
-    handler: PersistenceHandler, sql: asyncpg.Connection, price: str
+    handler: PersistenceHandler, sql: asyncpg.Connection
 ):
-    with pytest.raises(asyncpg.PostgresError) as caught:
-        await handler.handle(Batch([trade(1), trade(2, price), trade(3)], {"s": Position("1-1", 1)}))
-    assert caught.value.sqlstate[:2] in {"22", "23"}
-    assert await sql.fetchval("select count(*) from trades") == 0
-    assert await sql.fetchval("select count(*) from stream_offsets") == 0
+    for price in ("abc", "1\t2", "", "1e999999", "\\N", "1\x00"):
+        with pytest.raises(asyncpg.PostgresError) as caught:
+            await handler.handle(Batch([trade(1), trade(2, price), trade(3)], {"s": Position("1-1", 1)}))
+        assert caught.value.sqlstate[:2] in {"22", "23"}
+        assert await sql.fetchval("select count(*) from trades") == 0
+        assert await sql.fetchval("select count(*) from stream_offsets") == 0
     await handler.handle(Batch([trade(1), trade(3)]))
     assert await sql.fetchval("select count(*) from trades") == 2
 
 
-async def test_a_connection_killed_in_the_middle_costs_nothing(
-    handler: PersistenceHandler, sql: asyncpg.Connection, postgres_dsn: str
-):
+async def test_a_connection_killed_in_the_middle_costs_nothing(handler: PersistenceHandler, sql: asyncpg.Connection):
     await handler.handle(Batch([trade(0)]))
     killed = 0
     for start in range(1, 60_001, 5_000):
