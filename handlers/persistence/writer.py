@@ -55,6 +55,9 @@ class Writer:
             # The one way back from any failure: the server rolls back what a lost connection had not committed.
             reason = self._trouble_of_the_server(error)
             self._give_up_connection()
+            task = asyncio.current_task()
+            if task is not None and task.cancelling() and isinstance(error, Exception):
+                raise asyncio.CancelledError from error  # asyncpg's own stumbling must not hide a cancellation
             if reason is None:
                 raise
             metrics.STORE_CONNECTED.set(0)
