@@ -90,4 +90,5 @@ class RedisBus:
         finally:
             self._writer.cancel()
             await asyncio.gather(self._writer, return_exceptions=True)
+            await self._publisher.close()
             await self.client.aclose()

@@ -14,6 +14,7 @@ from bus.frames import Frame, decode_frame
 from bus.interface import Delivery, Group, Loss
 from bus.redis.append import parse_id
 from bus.redis.connection import ANSWER_DEADLINE, Client, reaching
+from bus.redis.wire import Command, Wire
 from bus.streams import StreamNames
 
 log = structlog.get_logger(__name__)
@@ -55,6 +56,7 @@ class RedisConsumer:
         publish: Callable[[Sequence[Event]], Awaitable[None]],
     ) -> None:
         self._client = client
+        self._wire = Wire(client)
         self._url = url
         self._names = names
         self._group = group
@@ -104,6 +106,7 @@ class RedisConsumer:
             async with reaching(self._url):
                 await self._send_acks()
         finally:
+            await self._wire.close()
             await self._client.aclose()
 
     # streams and groups
@@ -115,8 +118,8 @@ class RedisConsumer:
     async def _look_for_streams(self) -> None:
         """Pick up streams that have appeared, and make sure of our group on each."""
         self._next_look = self._clock.monotonic() + LOOK_FOR_STREAMS
-        listed = {name.decode() for name in await self._client.smembers(self._names.directory)}
-        wanted = {name for name in listed if self._wanted(name)}
+        (listed,) = await self._wire.call([("SMEMBERS", self._names.directory)])
+        wanted = {name for name in map(bytes.decode, listed) if self._wanted(name)}
         if self._group.system:
             wanted.update((self._names.system, self._names.dead))
         for stream in sorted(wanted - self._cursors.keys()):
@@ -187,22 +190,19 @@ class RedisConsumer:
         return await self._deliver(claimed, in_sequence=False)
 
     async def _read_new(self, wait: float) -> Delivery:
-        pipeline = self._client.pipeline(transaction=False)
-        acks = self._add_acks(pipeline)
-        pipeline.xreadgroup(
-            self._group.name, self._instance, dict.fromkeys(self._cursors, ">"), count=self._count(),
-            block=max(1, round(wait * 1000)),
-        )  # fmt: skip
-        answers = await pipeline.execute(raise_on_error=False)
-        answer = answers[-1]
-        if isinstance(answer, ResponseError):
-            await self._refused(answer)
-            return Delivery([])
-        for result in answers:
-            if isinstance(result, Exception):
-                raise result
+        commands = self._ack_commands()
+        acks = len(self._acks)
+        commands.append((
+            "XREADGROUP", "GROUP", self._group.name, self._instance, "COUNT", self._count(),
+            "BLOCK", max(1, round(wait * 1000)), "STREAMS", *self._cursors, *[">"] * len(self._cursors),
+        ))  # fmt: skip
+        answers = await self._wire.call(commands, wait)
+        for refusal in answers:
+            if isinstance(refusal, ResponseError):
+                await self._refused(refusal)
+                return Delivery([])
         del self._acks[:acks]
-        return await self._deliver(answer or [])
+        return await self._deliver([(name, _entries(entries)) for name, entries in answers[-1] or []])
 
     async def _guarded(self, command: Awaitable[Any]) -> Any:
         try:
@@ -281,23 +281,30 @@ class RedisConsumer:
 
     # acknowledging
 
-    def _add_acks(self, pipeline: Any) -> int:
-        """Add the acknowledgements, and how far each stream is read, to a pipeline; return how many frames that is."""
+    def _ack_commands(self) -> list[Command]:
+        """Return the commands that acknowledge, and that note how far each stream is read."""
+        commands: list[Command] = []
         by_stream: dict[str, list[Frame]] = {}
         for frame in self._acks:
             by_stream.setdefault(frame.stream, []).append(frame)
         for stream, frames in by_stream.items():
-            pipeline.xack(stream, self._group.name, *[frame.entry for frame in frames])
-            last = max(frames, key=lambda frame: parse_id(frame.entry))
+            commands.append(("XACK", stream, self._group.name, *[frame.entry for frame in frames]))
+            last = max(frames, key=lambda frame: parse_id(frame.entry)) if len(frames) > 1 else frames[0]
             cursor = self._cursors[stream]
             if last.seq and parse_id(last.entry) > parse_id(cursor.acked):
                 cursor.acked = last.entry
-                pipeline.hset(self._cursor_key(stream), self._group.name, f"{last.entry} {last.seq}")
-        return len(self._acks)
+                commands.append(("HSET", self._cursor_key(stream), self._group.name, f"{last.entry} {last.seq}"))
+        return commands
 
     async def _send_acks(self) -> None:
         if self._acks:
-            pipeline = self._client.pipeline(transaction=False)
-            acks = self._add_acks(pipeline)
-            await pipeline.execute()
+            acks = len(self._acks)
+            for answer in await self._wire.call(self._ack_commands()):
+                if isinstance(answer, ResponseError):
+                    raise answer
             del self._acks[:acks]
+
+
+def _entries(raw: Sequence[tuple[bytes, list[bytes]]]) -> list[Entry]:
+    """Pair the fields of entries as they come off the wire: name, value, name, value."""
+    return [(entry, dict(zip(flat[::2], flat[1::2], strict=True)) if flat else None) for entry, flat in raw]

@@ -21,6 +21,7 @@ from bus.events import Book, Event
 from bus.frames import MAX_EVENTS, encode_events
 from bus.redis.append import SCRIPT, EntryId, Head, OutFrame, head_key, landed, next_id, read_head, renumber
 from bus.redis.connection import ANSWER_DEADLINE, Client
+from bus.redis.wire import Command, Wire
 from bus.streams import StreamNames
 
 log = structlog.get_logger(__name__)
@@ -78,6 +79,7 @@ class Publisher:
 
     def __init__(self, client: Client, names: StreamNames, clock: Clock, random: Random) -> None:
         self._client = client
+        self._wire = Wire(client)
         self._names = names
         self._clock = clock
         self._random = random
@@ -139,8 +141,7 @@ class Publisher:
                     async with asyncio.timeout(ANSWER_DEADLINE):
                         await self._recover()
                 while self._queued:
-                    async with asyncio.timeout(ANSWER_DEADLINE):
-                        await self._write()
+                    await self._write()
                 failures = 0
                 self._set_connected(connected=True)
             except (RedisError, OSError, TimeoutError) as error:
@@ -149,6 +150,10 @@ class Publisher:
                 log.warning("bus write failed, trying again", error=str(error), queued=self._queued, failures=failures)
                 self._wake.set()
                 await self._clock.sleep(self._random.uniform(0.0, min(5.0, 0.05 * 2 ** min(failures, 10))))
+
+    async def close(self) -> None:
+        """Let go of the connection."""
+        await self._wire.close()
 
     def _set_connected(self, *, connected: bool) -> None:
         if connected and not self.connected:
@@ -187,21 +192,21 @@ class Publisher:
         if not self._script:
             self._script = await self._client.script_load(SCRIPT)
         now_ms = self._clock.now() // MILLISECOND
-        pipeline = self._client.pipeline(transaction=False)
+        commands: list[Command] = []
         sent: list[tuple[_Stream, int]] = []
         new: list[str] = []
         for stream in [stream for stream in self._streams.values() if stream.queue or stream.outbox]:
             if stream.expected is None:
                 await self._align(stream, await self._client.get(stream.head_key) or b"")
             stream.cut(now_ms)
-            sent.append((stream, self._send(stream, pipeline)))
+            sent.append((stream, self._send(stream, commands)))
             if stream.name not in self._listed:
                 new.append(stream.name)
         market = [name for name in new if self._names.parse(name)]
         if market:
-            pipeline.sadd(self._names.directory, *market)
+            commands.append(("SADD", self._names.directory, *market))
         started = self._clock.monotonic()
-        answers = await pipeline.execute(raise_on_error=False)
+        answers = await self._wire.call(commands)
         metrics.PUBLISH_SECONDS.observe(self._clock.monotonic() - started)
         position = 0
         for stream, count in sent:
@@ -211,14 +216,15 @@ class Publisher:
             raise answers[position]
         self._listed.update(new)
 
-    def _send(self, stream: _Stream, pipeline: Any) -> int:
-        """Add a stream's unconfirmed frames to the pipeline, each expecting the one before it as head."""
+    def _send(self, stream: _Stream, commands: list[Command]) -> int:
+        """Add a stream's unconfirmed frames to the commands, each expecting the one before it as head."""
         token = stream.expected or b""
         for frame in stream.outbox:
             seq = str(frame.seq)
-            pipeline.evalsha(
-                self._script, 2, stream.name, stream.head_key, token, frame.id, seq, frame.count, frame.payload
-            )
+            commands.append((
+                "EVALSHA", self._script, 2, stream.name, stream.head_key, token, frame.id, seq, frame.count,
+                frame.payload,
+            ))  # fmt: skip
             token = f"{frame.id} {seq}".encode()
         return len(stream.outbox)
 
