@@ -1,6 +1,7 @@
 """Kill -9 at any moment: what stands on the trade stream is in the table exactly once, holes are written down."""
 
 import asyncio
+import os
 import random
 import signal
 import time
@@ -15,7 +16,7 @@ from redis import Redis
 
 from tests.end_to_end.harness import Marketd, Simulated, wait_until
 
-KILLS = 4
+KILLS = int(os.environ.get("MARKETD_TEST_KILLS", "4"))
 SYMBOLS = ("BTC/USDT", "ETH/USDT")
 
 
@@ -47,7 +48,7 @@ def test_every_trade_on_the_stream_is_a_row_exactly_once_through_kill_9(
     marketd: Marketd, simulate: Callable[..., Simulated], seed: int
 ):
     chance = random.Random(seed)
-    exchange = simulate(rate=2_000)
+    exchange = simulate(rate=int(os.environ.get("MARKETD_TEST_RATE", "2000")))
     marketd.configure(exchange.exchange())
     for _ in range(KILLS):
         marketd.start().ready()
