@@ -40,6 +40,7 @@ class Subscription:
         self._clock = clock
         self._random = random
         self._next_tick = 0.0
+        self._read_failures = 0
         self.caught_up = asyncio.Event()
         """Set while the last read found nothing left to do."""
 
@@ -68,9 +69,11 @@ class Subscription:
         try:
             delivery = await consumer.read(READ_WAIT)
         except Retryable as error:
-            await self._wait_after(1, error)
+            self._read_failures += 1
+            await self._wait_after(self._read_failures, error)
             await consumer.rewind()
             return
+        self._read_failures = 0
         if delivery.losses:
             await self._bus.publish([self._gap(loss) for loss in delivery.losses])
         if delivery.frames:

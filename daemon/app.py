@@ -83,6 +83,7 @@ async def run(config: Config, roles: Roles, *, demo: bool) -> int:
         await migrate(urls.dsn)
         bus = await RedisBus.open(urls.redis, prefix=config.bus.prefix, clock=clock, random=random)
         stack.push_async_callback(bus.close)
+        stack.push_async_callback(_stop_all, supervisor)  # where starting fails half-way, or the bus itself does
         wired = _Wired(config, roles, clock, random, bus, urls, supervisor, [], [], checks)
         await _start(wired, notifier, stack, demo=demo)
         del checks["start"]
@@ -116,7 +117,12 @@ async def _servers(config: Config, supervisor: Supervisor, stack: AsyncExitStack
             await servers.restart(death.name)
 
     supervisor.start("servers", keep)
+    stack.push_async_callback(_stop_all, supervisor)  # or the keeper would start what the unwinding stops
     return Urls(redis or servers.redis_url or "", dsn or servers.dsn or "")
+
+
+async def _stop_all(supervisor: Supervisor) -> None:
+    await supervisor.stop(*supervisor.status())
 
 
 async def _start(wired: _Wired, notifier: Notifier, stack: AsyncExitStack, *, demo: bool) -> None:

@@ -3,6 +3,7 @@
 import asyncio
 import json
 import signal
+import socket
 import time
 
 import asyncpg
@@ -59,6 +60,15 @@ def test_a_second_daemon_on_the_same_data_is_refused_with_a_sentence(marketd: Ma
     assert second.returncode != 0
     assert len(second.stderr.strip().splitlines()) == 1
     assert str(marketd.home / "data") in second.stderr
+
+
+def test_a_port_in_use_is_named_and_nothing_is_left_running(marketd: Marketd):
+    with socket.create_server(("127.0.0.1", int(marketd.http.rsplit(":", 1)[1]))):
+        refused = marketd.run("run", "--demo")
+    assert refused.returncode == 78
+    assert "http.listen" in refused.stderr.strip().splitlines()[-1]
+    assert "Traceback" not in refused.stderr
+    assert not marketd.children()
 
 
 def test_a_subscriber_with_only_redis_and_msgpack_can_read_everything(marketd: Marketd):
