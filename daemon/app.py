@@ -30,6 +30,7 @@ from daemon.embedded.servers import EmbeddedServers
 from daemon.exchanges import load
 from daemon.exchanges.base import Endpoints
 from daemon.http import HttpServer
+from daemon.instruments import keep_instruments
 from daemon.redact import register_url
 from daemon.roles import HANDLERS, Roles
 from daemon.servers import Urls, configured
@@ -140,14 +141,16 @@ async def _start(wired: _Wired, notifier: Notifier, stack: AsyncExitStack, *, de
         wired.subscriptions.append(subscription)
         supervisor.start(f"handle:{name}", subscription.run)
     if wired.roles.collect:
-        await _start_collectors(wired, stack, demo=demo)
+        await _start_collectors(wired, stack, pool, demo=demo)
     if wired.roles.collect:
         janitor = Janitor(wired.bus.client, wired.urls.redis, wired.bus.names, wired.clock, config.bus.max_entries)
         supervisor.start("janitor", janitor.run)
         _start_control(wired, pool)
 
 
-async def _start_collectors(wired: _Wired, stack: AsyncExitStack, *, demo: bool) -> None:
+async def _start_collectors(
+    wired: _Wired, stack: AsyncExitStack, pool: "asyncpg.Pool[asyncpg.Record]", *, demo: bool
+) -> None:
     connector = aiohttp.TCPConnector(limit=CONNECTIONS_AT_ONCE, limit_per_host=CONNECTIONS_AT_ONCE)
     session = await stack.enter_async_context(aiohttp.ClientSession(connector=connector))
     wanted = list(wired.config.exchanges)
@@ -160,6 +163,8 @@ async def _start_collectors(wired: _Wired, stack: AsyncExitStack, *, demo: bool)
         collector = _collector(wired, exchange, session)
         wired.collectors.append(collector)
         wired.supervisor.start(f"collect:{exchange.name}", collector.run)
+        keep = partial(keep_instruments, collector, pool, wired.clock)
+        wired.supervisor.start(f"instruments:{exchange.name}", keep, may_end=True)
 
 
 def _collector(wired: _Wired, exchange: Exchange, session: aiohttp.ClientSession) -> ExchangeCollector:

@@ -6,6 +6,7 @@ import signal
 from collections.abc import Callable
 from pathlib import Path
 
+import asyncpg
 import pytest
 from redis import Redis
 
@@ -87,8 +88,6 @@ def test_an_exchange_that_drops_everybody_costs_no_silent_hole(marketd: Marketd,
 
 
 def test_rows_equal_the_exchanges_own_log_value_for_value(marketd: Marketd, simulate: Callable[..., Simulated]):
-    import asyncpg  # noqa: PLC0415 # only here
-
     exchange = simulate(rate=500)
     marketd.configure(exchange.exchange('["BTC/USDT"]'))
     marketd.start().ready()
@@ -107,9 +106,24 @@ def test_rows_equal_the_exchanges_own_log_value_for_value(marketd: Marketd, simu
 
     wait_until("some hundred rows", lambda: len(asyncio.run(stored())) > 200)
     exchange.control("pause", "POST")
+    limits = asyncio.run(instrument(dsn))
+    assert limits == ("BTCUSDT", "0.01000000", "0.00001000", "5.00000000", True)
     rows = wait_until("nothing more comes", lambda: _settled(lambda: asyncio.run(stored())))
     printed = exchange.control(f"log?symbol=BTCUSDT&from_id={rows[0][0]}")
     assert rows == [tuple(row) for row in printed[: len(rows)]]
+
+
+async def instrument(dsn: str) -> tuple[str, str, str, str, bool]:
+    """What the exchange stated of one symbol."""
+    connection = await asyncpg.connect(dsn)
+    try:
+        row = await connection.fetchrow(
+            "select native, tick_size::text, lot_size::text, min_notional::text, active "
+            "from instruments where symbol = 'BTC/USDT'"
+        )
+    finally:
+        await connection.close()
+    return tuple(row)
 
 
 def _settled(read: Callable[[], list]) -> list | None:

@@ -1,0 +1,32 @@
+"""Puts what an exchange states of its symbols (tick, lot, least notional) into the table `instruments`."""
+
+from typing import Any, Final
+
+import asyncpg
+import structlog
+
+from bus.clock import Clock
+from daemon.collectors.exchange import ExchangeCollector
+from handlers.persistence import store_instruments
+
+log = structlog.get_logger(__name__)
+
+LOOK: Final = 1.0
+"""Seconds between two looks for a list that is not loaded yet, or a database that is away."""
+
+
+async def keep_instruments(collector: ExchangeCollector, pool: "asyncpg.Pool[Any]", clock: Clock) -> None:
+    """Store an exchange's symbols once they are loaded, then end."""
+    while True:
+        loaded = collector.instruments
+        if loaded:
+            try:
+                changed = await store_instruments(pool, loaded.values())
+            except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+                log.warning(
+                    "instruments not stored yet", exchange=collector.name, error=str(error) or type(error).__name__
+                )
+            else:
+                log.info("instruments stored", exchange=collector.name, changed=changed)
+                return
+        await clock.sleep(LOOK)
