@@ -82,7 +82,7 @@ def _ask(check: Check) -> tuple[bool, str]:
 def _reason(error: OSError) -> str:
     if error.errno == errno.EADDRINUSE:
         return "the port is in use; end the other program or set another port (0 takes any free one)"
-    if error.errno == errno.EADDRNOTAVAIL:
+    if error.errno in {errno.EADDRNOTAVAIL, None}:  # asyncio says so without a number from Python 3.13 on
         return "this machine has no such address; use 127.0.0.1 or 0.0.0.0"
     if error.errno == errno.EACCES:
         return "not permitted; use a port above 1023"
