@@ -60,7 +60,9 @@ def notice_of(kind: str, payload: Any) -> Notice:
         return Notice("reconnect", "the server is about to shut down")
     if isinstance(payload, dict) and not kind:
         if payload.get("error") is not None or ("code" in payload and "msg" in payload):
-            return Notice("refused", msgspec.json.encode(payload.get("error") or payload).decode()[:500])
+            number = payload.get("id")
+            text = msgspec.json.encode(payload.get("error") or payload).decode()[:500]
+            return Notice("refused", text, number if type(number) is int else None)
         if "result" in payload:
             return Notice("control", msgspec.json.encode(payload).decode()[:500])
     return Notice("unknown", kind[:100] or msgspec.json.encode(payload).decode()[:100])

@@ -221,6 +221,7 @@ def test_what_is_no_market_data_becomes_a_notice(frame, kind):
     assert notice.kind == kind
     if kind == "refused":
         assert "Invalid request" in notice.text
+        assert notice.message_id == frame["id"]
 
 
 def test_overlapping_connections_publish_once():
