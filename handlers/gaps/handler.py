@@ -1,4 +1,8 @@
-"""The subscriber: feeds events to the detectors, keeps their state over restarts, and words what they find as gaps."""
+"""The subscriber: feeds events to the detectors, keeps their state over restarts, and words what they find as gaps.
+
+What it returned last is kept with the state and returned again by the next life: a crash between saving and
+publishing loses no gap, and a gap that was published twice is one gap, by its id.
+"""
 
 import hashlib
 from collections.abc import Sequence
@@ -21,6 +25,7 @@ GRACE: Final = 2 * SECOND
 RESTARTED: Final = 60 * SECOND
 """An id below all others, this much later, is the exchange counting anew."""
 HOLES_KEPT: Final = 1_000
+RETURNED: Final = "returned"
 
 _SECONDS: Final = {"s": 1, "m": 60, "h": 3_600, "d": 86_400, "w": 604_800}
 _FIRST_MONDAY: Final = 4 * 86_400
@@ -43,6 +48,9 @@ class GapHandler(Handler):
         self._changed: set[str] = set()
         self._state: StateStore | None = None
         self._recv = 0
+        self._again: list[Gap] = []
+        """What the last life returned and may not have published."""
+        self._returned: list[Gap] = []
 
     async def start(self, state: StateStore) -> None:
         """Take up where the last life ended. Raises BusUnavailable."""
@@ -50,14 +58,16 @@ class GapHandler(Handler):
         self._lines.clear()
         self._interruptions.clear()
         for key, value in (await state.load(self.name)).items():
-            if key.startswith("feed|"):
+            if key == RETURNED:
+                self._again = self._returned = msgspec.msgpack.decode(value, type=list[Gap])
+            elif key.startswith("feed|"):
                 self._interruptions[key] = msgspec.msgpack.decode(value, type=Interruption)
             else:
                 self._lines[key] = msgspec.msgpack.decode(value, type=IdLine)
 
     async def handle(self, batch: Batch) -> Sequence[Event]:
         """Look at every event; what is found is returned as `gap` events. Raises BusUnavailable."""
-        gaps: list[Gap] = []
+        gaps = self._take_again()
         for event in batch.events:
             if isinstance(event, MarketEvent):
                 self._recv = max(self._recv, event.recv)
@@ -65,21 +75,28 @@ class GapHandler(Handler):
             elif type(event) is Feed:
                 self._report(event)
         gaps += self._ripe(self._recv)
-        await self._save()
+        await self._save(gaps)
         return gaps
 
     async def tick(self, now: int) -> Sequence[Event]:
         """Tell the holes that nothing has filled while nothing came."""
-        gaps = self._ripe(now)
-        await self._save()
+        gaps = [*self._take_again(), *self._ripe(now)]
+        await self._save(gaps)
         return gaps
 
-    async def _save(self) -> None:
+    def _take_again(self) -> list[Gap]:
+        again, self._again = self._again, []
+        return list(again)
+
+    async def _save(self, gaps: list[Gap]) -> None:
         """Keep what has changed before the batch counts as handled: coming again, it changes nothing."""
         changes = {}
         for key in self._changed:
             kept = self._interruptions[key] if key.startswith("feed|") else self._lines[key]
             changes[key] = msgspec.msgpack.encode(kept)
+        if gaps or self._returned:
+            changes[RETURNED] = msgspec.msgpack.encode(gaps)
+            self._returned = gaps
         if changes and self._state is not None:
             await self._state.save(self.name, changes)
         self._changed.clear()

@@ -113,6 +113,21 @@ def test_the_hole_of_a_downtime_is_found_by_the_next_life():
     assert run.open_ids() == set(range(11, 20))
 
 
+def test_a_crash_before_a_gap_was_published_loses_no_gap():
+    for events in (
+        [trade(10, 1), trade(15, 2), trade(16, 10)],
+        [snapshot(10), delta(11, 12, 1), snapshot(30, 5)],
+        [ticker(1), Feed(T0 + 3 * SECOND, "binance", "*", "ticker", "down", "gone"), ticker(9)],
+    ):
+        run = Run()
+        (gap,) = run.feed(*events)
+        run.restart()  # nobody has published it: the batch comes again
+        assert gap in run.feed(*events)
+        assert run.feed() == []
+        run.restart()
+        assert run.wait(60) == []
+
+
 def test_an_exchange_that_counts_anew_has_no_gap_below():
     run = Run()
     run.feed(trade(1_000, 1), trade(5, 100), trade(6, 101), trade(8, 102))
