@@ -36,15 +36,18 @@ class Timing(Handler):
 
 
 async def paced(rate: int, send) -> None:
-    """Call `send(count)` so that `rate` a second are sent, as evenly as the loop allows."""
-    began = time.perf_counter()
+    """Call `send(times)` with the moments (ns) at which events were due, as evenly as the loop allows.
+
+    Latency counts from when an event was due, so that a sender that was held up hides nothing.
+    """
+    began = time.perf_counter_ns()
     sent = 0
-    while (elapsed := time.perf_counter() - began) < SECONDS:
-        due = int(elapsed * rate) - sent
-        if due:
-            await send(due)
-            sent += due
-        await asyncio.sleep(0 if rate > 2_000 else 1 / rate / 2)
+    while (elapsed := time.perf_counter_ns() - began) < SECONDS * 1e9:
+        due = int(elapsed * rate / 1e9)
+        if due > sent:
+            await send([began + round(number * 1e9 / rate) for number in range(sent + 1, due + 1)])
+            sent = due
+        await asyncio.sleep(0 if rate > 2_000 else 1 / rate / 4)
 
 
 async def ours(url: str, rate: int) -> list[int]:
@@ -53,15 +56,10 @@ async def ours(url: str, rate: int) -> list[int]:
     task = asyncio.create_task(Subscription(bus, handler, SystemClock(), Random(1)).run())
     await asyncio.sleep(0.5)
 
-    async def send(count: int) -> None:
-        await bus.publish(
-            [
-                Trade("x", "BTC/USDT", 1, time.perf_counter_ns(), "ws", "1", "61837.63", "0.02", "buy")
-                for _ in range(count)
-            ]
-        )
+    async def send(times: list[int]) -> None:
+        await bus.publish([Trade("x", "BTC/USDT", 1, due, "ws", "1", "61837.63", "0.02", "buy") for due in times])
 
-    await send(1)
+    await send([time.perf_counter_ns()])
     await asyncio.sleep(1.2)
     handler.delays.clear()
     await paced(rate, send)
@@ -87,10 +85,10 @@ async def bare(url: str, rate: int) -> list[int]:
                 delays.extend(now - int(fields[b"t"]) for _, fields in entries)
                 await reader.xack(stream, "g", *[entry for entry, _ in entries])
 
-    async def send(count: int) -> None:
+    async def send(times: list[int]) -> None:
         pipeline = writer.pipeline(transaction=False)
-        for _ in range(count):
-            pipeline.xadd(stream, {"t": time.perf_counter_ns(), "events": b"x" * 120})
+        for due in times:
+            pipeline.xadd(stream, {"t": due, "events": b"x" * 120})
         await pipeline.execute()
 
     task = asyncio.create_task(read())

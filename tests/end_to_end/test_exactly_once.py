@@ -27,8 +27,18 @@ def stream_trades(redis: "Redis[bytes]") -> Counter[tuple[str, str]]:
     return found
 
 
+async def connected(dsn: str, deadline: float = 15.0) -> asyncpg.Connection:
+    """Connect, also to a server that is just starting up."""
+    async with asyncio.timeout(deadline):
+        while True:
+            try:
+                return await asyncpg.connect(dsn)
+            except (OSError, asyncpg.CannotConnectNowError):
+                await asyncio.sleep(0.05)
+
+
 async def _table(dsn: str) -> tuple[Counter[tuple[str, str]], list[tuple[str, int, int]]]:
-    connection = await asyncpg.connect(dsn)
+    connection = await connected(dsn)
     try:
         trades = await connection.fetch("select symbol, id from trades where exchange = 'binance'")
         gaps = await connection.fetch(
