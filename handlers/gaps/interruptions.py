@@ -1,34 +1,74 @@
-"""Feeds without continuous ids: a disconnection or a silence is itself the gap, from the last event to the next one."""
+"""Feeds without continuous ids: a disconnection or a silence is itself the gap, from the last event to the next one.
 
-from dataclasses import dataclass
+Reports about feeds travel on another stream than the events, and either may be read before the other. Reports are
+therefore kept until an event received after them is read; one that comes late is laid against the last silence.
+"""
 
+from dataclasses import dataclass, field
+from typing import Final, NamedTuple
+
+from bus.clock import SECOND
 from bus.events import Feed, MarketEvent
+
+SILENCE: Final = SECOND // 10
+"""No connection is lost and made again within this time: shorter pauses are not remembered."""
+REPORTS_KEPT: Final = 100
+
+
+class Interval(NamedTuple):
+    """A time in which events may be missing (ns, the events' own times), and why."""
+
+    start: int
+    end: int
+    reason: str
 
 
 @dataclass
 class Interruption:
-    """One feed's newest event, and since when and why it has been interrupted."""
+    """One feed's newest event, and the interruptions reported that no event has ended yet."""
 
     ts: int
     """Time of the newest event (ns; the exchange's, else of receipt)."""
     recv: int
-    since: int | None = None
-    """When the interruption was reported (ns, our clock); None while the feed delivers."""
-    reason: str = ""
+    reports: list[tuple[int, str]] = field(default_factory=list)
+    """When (ns, our clock, rising) and why the feed was interrupted."""
+    settled: int = 0
+    """What was reported up to this time (ns, our clock) has had its interval told."""
+    silence: tuple[int, int, int, int] | None = None
+    """The last pause: receive times and event times of the events before and after it."""
 
-    def reported(self, feed: Feed) -> None:
-        """Note what the collector says of the feed."""
-        if feed.state in ("down", "stale", "connecting") and self.since is None:
-            self.since = feed.ts
-            self.reason = feed.reason or ("collection was interrupted" if feed.state == "connecting" else feed.state)
+    def report(self, feed: Feed) -> Interval | None:
+        """Note what the collector says of the feed; return the interval if its end has been read already."""
+        newest = self.reports[-1][0] if self.reports else self.settled
+        if feed.state == "live" or feed.ts <= newest:
+            return None
+        reason = feed.reason or ("collection was interrupted" if feed.state == "connecting" else feed.state)
+        if feed.ts <= self.recv:
+            return self._past(feed.ts, reason)
+        del self.reports[REPORTS_KEPT - 1 :]
+        self.reports.append((feed.ts, reason))
+        return None
 
-    def take(self, event: MarketEvent) -> tuple[int, int, str] | None:
-        """Note an event; return the interval and the reason when it ends an interruption."""
-        ts = event.recv if event.ts is None else event.ts
+    def _past(self, moment: int, reason: str) -> Interval:
+        """Return the pause that a moment lies in; when that is not remembered, all that it may have been."""
+        if self.silence is not None and self.silence[0] < moment <= self.silence[1]:
+            self.settled = self.silence[1]
+            return Interval(self.silence[2], self.silence[3], reason)
+        self.settled = self.recv
+        return Interval(moment, max(moment, self.ts), reason)
+
+    def take(self, event: MarketEvent) -> Interval | None:
+        """Note an event; return the interval that it ends."""
+        recv = event.recv
+        if recv <= self.recv:
+            return None
+        later = max(self.ts, recv if event.ts is None else event.ts)
         ended = None
-        if self.since is not None and event.recv >= self.since:
-            ended = (self.ts, max(self.ts, ts), self.reason)
-            self.since, self.reason = None, ""
-        if event.recv > self.recv:
-            self.recv, self.ts = event.recv, max(self.ts, ts)
+        if self.reports and recv >= self.reports[0][0]:
+            ended = Interval(self.ts, later, self.reports[0][1])
+            self.reports = [report for report in self.reports if report[0] > recv]
+            self.settled = recv
+        if recv - self.recv >= SILENCE:
+            self.silence = (self.recv, recv, self.ts, later)
+        self.recv, self.ts = recv, later
         return ended

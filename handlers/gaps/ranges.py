@@ -1,55 +1,102 @@
 """Contiguous ids: which ones never came, exactly, through duplicates, reordering and restarts."""
 
+from bisect import bisect_right
+from collections.abc import Iterator
 from dataclasses import dataclass, field
+from operator import attrgetter
+from typing import Final
+
+from bus.clock import SECOND
+
+GRACE: Final = 2 * SECOND
+"""Ids that come a little late are no gap: a hole is told when it is still there after this time."""
+RESTARTED: Final = 60 * SECOND
+"""An id below all others, this much later, is the exchange counting anew."""
+HOLES_KEPT: Final = 1_000
+
+_first = attrgetter("first")
 
 
 @dataclass
 class Hole:
-    """Ids that are missing, both bounds included, and when they should have come (ns)."""
+    """Ids that are missing, both bounds included, between neighbours of these times (ns)."""
 
     first: int
     last: int
     from_ts: int
     to_ts: int
     found: int
-    """When it was noticed (ns, receive time): it is told only after a little grace, since ids may come late."""
+    """When it was noticed (ns, receive time)."""
     told: bool = False
+    rest: bool = False
+    """Whether it is what is left of a hole that had been told: it has had its grace."""
+    waited: int = 0
+    """The first tick (ns, wall clock) that found it still there."""
 
 
 @dataclass
 class IdLine:
-    """The ids of one feed: the highest seen and its time, and the holes below it."""
+    """The ids of one feed: the highest seen and its time, and the holes below it, in rising order."""
 
     last: int
     ts: int
+    recv: int = 0
+    """The newest receive time (ns): the feed's own clock, whatever other streams have come to."""
     holes: list[Hole] = field(default_factory=list)
 
-    def take(self, number: int, ts: int, recv: int) -> list[Hole]:
-        """Note an id; return the holes that it changed and that had been told: parts that came belong to nobody now."""
-        if number == self.last + 1:
-            self.last, self.ts = number, ts
-        elif number > self.last:
-            self.holes.append(Hole(self.last + 1, number - 1, self.ts, ts, recv))
-            self.last, self.ts = number, ts
-        elif self.holes:
-            return self._late(number, ts)
-        return []
+    def counts_anew(self, number: int, ts: int) -> bool:
+        """Whether an id can only mean that the exchange has begun to count again."""
+        return number < self.last and ts > self.ts + RESTARTED
 
-    def _late(self, number: int, ts: int) -> list[Hole]:
+    def take(self, number: int, ts: int, recv: int) -> Hole | None:
+        """Note an id; return the told hole that it has changed: what is left of that is told as holes of their own."""
+        self.recv = max(self.recv, recv)
+        if number > self.last:
+            if number != self.last + 1:
+                self.holes.append(Hole(self.last + 1, number - 1, self.ts, ts, recv))
+            self.last, self.ts = number, ts
+            return None
+        return self._late(number, ts) if self.holes else None
+
+    def _late(self, number: int, ts: int) -> Hole | None:
+        index = bisect_right(self.holes, number, key=_first) - 1
+        if index < 0 or self.holes[index].last < number:
+            return None
+        hole = self.holes[index]
+        parts = []
+        if hole.first < number:
+            parts.append(Hole(hole.first, number - 1, hole.from_ts, ts, hole.found, rest=hole.told))
+        if number < hole.last:
+            parts.append(Hole(number + 1, hole.last, ts, hole.to_ts, hole.found, rest=hole.told))
+        self.holes[index : index + 1] = parts
+        return hole if hole.told else None
+
+    def ripe(self) -> Iterator[Hole]:
+        """Give, once, each hole that the feed itself has left behind for the grace, and those beyond what is kept."""
+        beyond = max(0, len(self.holes) - HOLES_KEPT)
         for index, hole in enumerate(self.holes):
-            if hole.first <= number <= hole.last:
-                parts = []
-                if hole.first < number:
-                    parts.append(Hole(hole.first, number - 1, hole.from_ts, ts, hole.found))
-                if number < hole.last:
-                    parts.append(Hole(number + 1, hole.last, ts, hole.to_ts, hole.found))
-                self.holes[index : index + 1] = parts
-                return [hole] if hole.told else []
-        return []
+            if not hole.told and (hole.rest or index < beyond or hole.found + GRACE <= self.recv):
+                hole.told = True
+                yield hole
+        del self.holes[:beyond]
 
-    def ripe(self, before: int) -> list[Hole]:
-        """Return the holes noticed before a moment and not told yet, and mark them told."""
-        due = [hole for hole in self.holes if not hole.told and hole.found <= before]
-        for hole in due:
-            hole.told = True
-        return due
+    def overdue(self, now: int) -> Iterator[Hole]:
+        """Give, once, each hole that is still there a grace after the first tick that saw it.
+
+        Counted from a tick and not from the receive time: what is behind in a backlog has not had its chance yet.
+        """
+        for hole in self.holes:
+            if hole.told:
+                continue
+            if not hole.waited:
+                hole.waited = now
+            elif now - hole.waited >= GRACE:
+                hole.told = True
+                yield hole
+
+    def close(self) -> Iterator[Hole]:
+        """Give every hole not told yet: nothing more can come."""
+        for hole in self.holes:
+            if not hole.told:
+                hole.told = True
+                yield hole
