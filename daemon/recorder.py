@@ -9,12 +9,11 @@ from random import Random
 import aiohttp
 
 from bus.clock import SystemClock
-from bus.events import AnyMarketEvent
 from bus.local import LocalBus
 from daemon.collectors.exchange import ExchangeCollector, FeedSettings
 from daemon.config import Config
 from daemon.exchanges import load
-from daemon.exchanges.base import Endpoints, Exchange, Request
+from daemon.exchanges.base import Endpoints, Exchange, Request, Translated
 from daemon.recording import RecordingWriter
 
 
@@ -22,11 +21,19 @@ def _recording(translator: type[Exchange], writer: RecordingWriter, endpoints: E
     """Make a translator of this kind that writes what it is given before it looks at it."""
 
     class Recorded(translator):  # type: ignore[misc, valid-type] # whichever exchange it is
-        def parse(self, frame: bytes | str, recv: int, connection: int = 0) -> list[AnyMarketEvent]:
-            writer.write(recv, "ws", self.url(endpoints.websocket), _text(frame))
+        def __init__(self) -> None:
+            super().__init__()
+            self._urls: dict[int, str] = {}
+
+        def connected(self, connection: int, url: str) -> None:
+            self._urls[connection] = url
+            super().connected(connection, url)
+
+        def parse(self, frame: bytes | str, recv: int, connection: int = 0) -> list[Translated]:
+            writer.write(recv, "ws", self._urls[connection], _text(frame))
             return super().parse(frame, recv, connection)  # type: ignore[no-any-return] # as above
 
-        def answer(self, request: Request, body: bytes | str, recv: int) -> list[AnyMarketEvent]:
+        def answer(self, request: Request, body: bytes | str, recv: int) -> list[Translated]:
             query = "&".join(f"{key}={value}" for key, value in request.params.items())
             writer.write(recv, "rest", f"{endpoints.rest}{request.path}{'?' * bool(query)}{query}", _text(body))
             return super().answer(request, body, recv)  # type: ignore[no-any-return] # as above

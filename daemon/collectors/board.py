@@ -4,10 +4,10 @@ from collections.abc import Iterable, Sequence
 
 from bus import metrics
 from bus.clock import Clock
-from bus.events import MARKET_EVENTS, AnyMarketEvent, Candle, Feed, FeedState
+from bus.events import MARKET_EVENTS, Candle, Feed, FeedState
 from daemon.collectors.outbox import Outbox
 from daemon.collectors.watch import FeedWatch
-from daemon.exchanges.base import FeedKey
+from daemon.exchanges.base import FeedKey, Translated
 
 _Identity = tuple[str, type | str]
 _CLASSES: dict[str, type] = {str(kind.__struct_config__.tag): kind for kind in MARKET_EVENTS}
@@ -54,7 +54,7 @@ class FeedBoard:
         for watch in self._of(feeds):
             watch.subscribed = now
 
-    def seen(self, events: Sequence[AnyMarketEvent]) -> set[FeedKey]:
+    def seen(self, events: Sequence[Translated]) -> set[FeedKey]:
         """Note the data that has come, and return the feeds that it belongs to."""
         identities: set[_Identity] = {(event.symbol, event.__class__) for event in events}
         if any(kind is Candle for _, kind in identities):

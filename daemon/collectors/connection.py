@@ -8,6 +8,7 @@ backpressure, and the kernel's and aiohttp's buffers are its bound.
 import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from math import inf
 from typing import Any, Final, Literal, TypeAlias
 
 import aiohttp
@@ -31,6 +32,9 @@ LIFETIME_SHARE: Final = 0.97
 """Part of the exchange's lifetime after which the next connection is opened."""
 OVERLAP: Final = 15.0
 """Seconds after its first data within which a connection should deliver every feed; some may have nothing to say."""
+
+RESYNC_PAUSE: Final = 30.0
+"""Seconds within which a feed is not subscribed to anew a second time."""
 
 EndKind: TypeAlias = Literal["closed", "silent", "broken", "oversized", "send"]
 
@@ -74,6 +78,7 @@ class Connection:
         """Feeds that it was opened for and has not delivered yet; only told until it has settled."""
         self._opened = self._heard = around.clock.monotonic()
         self._first_data: float | None = None
+        self._resynced: dict[FeedKey, float] = {}
         self.settled = asyncio.Event()
         """Set when it delivers every feed, or has delivered some for `OVERLAP` seconds."""
         self.expiring = asyncio.Event()
@@ -187,8 +192,22 @@ class Connection:
                 self._sender.text(notice.text)
             case "reconnect":
                 self.expiring.set()
+            case "resync":
+                self._resync(notice)
             case "control" | "unknown":
                 pass  # counted by the intake
+
+    def _resync(self, notice: Notice) -> None:
+        """Subscribe to broken feeds anew; one that breaks again soon after waits until it counts as stale."""
+        log.warning("a feed broke", origin=self.origin, reason=notice.text, feeds=len(notice.feeds))
+        self._around.board.down(notice.feeds, notice.text)
+        for feed in notice.feeds:
+            last = self._resynced.get(feed, -inf)
+            self._resynced[feed] = self._heard
+            if self._heard - last > RESYNC_PAUSE:
+                self.again(feed)
+            else:
+                self._around.board.subscribed([feed])
 
     # sending and watching
 

@@ -9,6 +9,7 @@ from bus import metrics
 from bus.clock import Clock
 from bus.errors import ExchangeUnavailable
 from daemon.collectors.gate import Gate
+from daemon.exchanges.base import Exchange
 from daemon.resilience.breaker import Permit
 
 CONNECT_TIMEOUT: Final = 15.0
@@ -25,7 +26,7 @@ Socket: TypeAlias = aiohttp.ClientWebSocketResponse[bool]
 class Dialler:
     """Opens sockets for one exchange. The permit that comes with one is owed a verdict: data or no data."""
 
-    def __init__(self, exchange: str, session: aiohttp.ClientSession, gate: Gate, clock: Clock) -> None:
+    def __init__(self, exchange: Exchange, session: aiohttp.ClientSession, gate: Gate, clock: Clock) -> None:
         self._exchange = exchange
         self._session = session
         self._gate = gate
@@ -44,7 +45,7 @@ class Dialler:
         except BaseException:
             permit.release()  # cancelled: says nothing about the exchange
             raise
-        metrics.CONNECTS.labels(self._exchange).inc()
+        metrics.CONNECTS.labels(self._exchange.name).inc()
         return socket, permit
 
     async def _until_open(self) -> None:
@@ -61,9 +62,9 @@ class Dialler:
                 )  # fmt: skip
         except aiohttp.WSServerHandshakeError as error:
             permit.fail(f"HTTP {error.status}")
-            await self._gate.obey(error.status, error.headers or {})
-            raise ExchangeUnavailable(f"{self._exchange} refuses to connect: HTTP {error.status}") from error
+            await self._gate.obey(self._exchange.standing(error.status, error.headers or {}, b"", self._clock.now()))
+            raise ExchangeUnavailable(f"{self._exchange.name} refuses to connect: HTTP {error.status}") from error
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             # aiohttp's texts can hold the URL with its query, so only the kind of error is told
             permit.fail(type(error).__name__)
-            raise ExchangeUnavailable(f"cannot connect to {self._exchange}: {type(error).__name__}") from error
+            raise ExchangeUnavailable(f"cannot connect to {self._exchange.name}: {type(error).__name__}") from error

@@ -67,12 +67,12 @@ class ExchangeCollector:
         self._gate = self._make_gate(bus)
         self.breakers: Mapping[str, CircuitBreaker] = {"ws": self._gate.websocket, "rest": self._gate.rest}
         """The circuit breakers by kind, for the operator's commands."""
-        self.rest = RestClient(exchange.name, settings.endpoints.rest, session, self._gate, clock, random)
+        self.rest = RestClient(exchange, settings.endpoints.rest, session, self._gate, clock, random)
         """The one REST client of this exchange: whoever wants history goes through its limits."""
         self._intake = Intake(exchange, self._board, self._outbox, clock)
         self._worker = RequestWorker(exchange, self.rest, self._intake, self._outbox, clock, random)
         self._poller = Poller(exchange, self.rest, self._intake, self._board, self._outbox, clock, random)
-        self._dialler = Dialler(exchange.name, session, self._gate, clock)
+        self._dialler = Dialler(exchange, session, self._gate, clock)
         self._numbers = itertools.count(1)
         self._tasks: set[asyncio.Task[None]] = set()
         self._lines: dict[Line, asyncio.Task[None]] = {}
@@ -86,11 +86,10 @@ class ExchangeCollector:
         key = f"{self.name}:{urlsplit(self._settings.endpoints.rest).netloc.rpartition('@')[2]}"
         return Gate(
             self.name,
-            WeightLimiter(key, int(limits.weight_per_minute * SHARE), self._clock, bus.state),
+            WeightLimiter(key, int(limits.weight * SHARE), self._clock, bus.state, limits.weight_window),
             WindowLimiter(f"connections to {self.name}", limits.connects_per_minute, self._clock),
             self._make_breaker("rest"),
             self._make_breaker("ws"),
-            self._clock,
         )
 
     def _make_breaker(self, kind: Literal["ws", "rest"]) -> CircuitBreaker:
@@ -196,23 +195,22 @@ class ExchangeCollector:
     async def _load_instruments(self) -> None:
         """Ask for the symbols until they are there; until then every feed is down and says why."""
         backoff = Backoff(self._random, first=1.0, longest=60.0, least=0.2)
-        while not self._exchange.instruments:
-            reason = await self._ask_for_instruments()
-            if reason:
-                log.warning("no symbol list yet", exchange=self.name, reason=reason)
-                self._board.down(self._wanted, f"no symbol list yet: {reason}")
-                await self._outbox.publish()
-                await self._clock.sleep(backoff.next())
+        while reason := await self._ask_for_instruments():
+            log.warning("no symbol list yet", exchange=self.name, reason=reason)
+            self._board.down(self._wanted, f"no symbol list yet: {reason}")
+            await self._outbox.publish()
+            await self._clock.sleep(backoff.next())
         log.info("symbols loaded", exchange=self.name, symbols=len(self._exchange.instruments))
 
     async def _ask_for_instruments(self) -> str:
-        request = self._exchange.instruments_request()
-        try:
-            body = await self.rest.get(request)
-        except (ExchangeUnavailable, RequestRefused) as error:
-            return str(error)
-        digest = self._intake.answer(request, body, self.rest.url(request))
-        await self._outbox.publish(digest.events)
+        """Ask for all lists; return why one of them is not there, "" when all are."""
+        for request in self._exchange.instruments_requests():
+            try:
+                body = await self.rest.get(request)
+            except (ExchangeUnavailable, RequestRefused) as error:
+                return str(error)
+            digest = self._intake.answer(request, body, self.rest.url(request))
+            await self._outbox.publish(digest.events)
         return "" if self._exchange.instruments else "the answer names no symbol"
 
     # delivering
@@ -225,14 +223,15 @@ class ExchangeCollector:
                 self._polls[feed] = self._keep("poll", functools.partial(self._poller.run, feed))
                 continue
             size = len(self._exchange.streams(feed))
-            line = next((line for line in self._lines if line.streams + size <= room), None) or self._new_line()
-            line.add([feed])
+            url = self._exchange.url(self._settings.endpoints.websocket, feed)
+            fitting = (line for line in self._lines if line.url == url and line.streams + size <= room)
+            (next(fitting, None) or self._new_line(url)).add([feed])
 
-    def _new_line(self) -> Line:
+    def _new_line(self, url: str) -> Line:
         around = Surroundings(
             self._exchange, self._intake, self._board, self._outbox, self._clock, requested=self._worker.wake
         )
-        line = Line(self._settings.endpoints.websocket, around, self._dialler, self._numbers, self._random)
+        line = Line(url, around, self._dialler, self._numbers, self._random)
         self._lines[line] = self._keep("connection", line.run)
         return line
 

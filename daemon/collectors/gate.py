@@ -1,20 +1,13 @@
-"""What stands before every request and connection to one exchange, and what its refusals (429, 418) mean for all."""
-
-from collections.abc import Mapping
-from email.utils import parsedate_to_datetime
-from typing import Final
+"""What stands before every request and connection to one exchange, and what its refusals mean for all."""
 
 import structlog
 
-from bus.clock import SECOND, Clock
+from daemon.exchanges.base import Standing
 from daemon.resilience.breaker import CircuitBreaker
 from daemon.resilience.limiter import WeightLimiter
 from daemon.resilience.window import WindowLimiter
 
 log = structlog.get_logger(__name__)
-
-TOO_MANY: Final = 429
-BANNED: Final = 418
 
 
 class Gate:
@@ -27,23 +20,21 @@ class Gate:
         connects: WindowLimiter,
         rest: CircuitBreaker,
         websocket: CircuitBreaker,
-        clock: Clock,
     ) -> None:
         self._exchange = exchange
-        self._clock = clock
         self.weight = weight
         self.connects = connects
         self.rest = rest
         self.websocket = websocket
 
-    async def obey(self, status: int, headers: Mapping[str, str]) -> None:
-        """Do what an answer of 429 (pause) or 418 (no request at all until the deadline) demands; ignore others."""
-        seconds = retry_after(headers.get("Retry-After", ""), self._clock.now())
-        if status == TOO_MANY:
-            self.weight.pause(seconds)
-            log.warning("the exchange asks us to slow down", exchange=self._exchange, seconds=seconds)
-        elif status == BANNED:
-            until = await self.weight.ban(seconds)
+    async def obey(self, standing: Standing) -> None:
+        """Do what the exchange demands: pause, or make no request at all until a ban ends; ignore the rest."""
+        self.weight.observe(standing.used)
+        if standing.outcome == "limited":
+            self.weight.pause(standing.wait)
+            log.warning("the exchange asks us to slow down", exchange=self._exchange, seconds=standing.wait)
+        elif standing.outcome == "banned":
+            until = await self.weight.ban(standing.wait)
             log.error("banned by the exchange: no request until the deadline", exchange=self._exchange, until=until)
             self.open_until(until)
 
@@ -51,13 +42,3 @@ class Gate:
         """Open both breakers until a ban ends (wall clock, ns)."""
         for breaker in (self.rest, self.websocket):
             breaker.open_until(until, "the exchange has banned this address")
-
-
-def retry_after(value: str, now: int) -> float | None:
-    """Return the seconds of a Retry-After header (RFC 9110, 10.2.3: seconds or a date), None without a usable one."""
-    if value.isdecimal():
-        return float(value)
-    try:
-        return max(0.0, parsedate_to_datetime(value).timestamp() - now / SECOND)
-    except ValueError:
-        return None

@@ -10,10 +10,10 @@ import structlog
 from bus import metrics
 from bus.clock import Clock
 from bus.errors import MalformedFrame
-from bus.events import AnyMarketEvent, Dead, Event
+from bus.events import Dead, Event
 from daemon.collectors.board import FeedBoard
 from daemon.collectors.outbox import Outbox
-from daemon.exchanges.base import Exchange, FeedKey, Notice, Request
+from daemon.exchanges.base import Exchange, FeedKey, Notice, Request, Translated
 
 log = structlog.get_logger(__name__)
 
@@ -53,7 +53,7 @@ class Intake:
         """Translate frames that were received together. One that cannot be translated costs itself alone."""
         parse = self._exchange.parse
         recv = self._stamp(len(frames))
-        events: list[AnyMarketEvent] = []
+        events: list[Translated] = []
         dead: list[Event] = []
         for frame in frames:
             try:
@@ -90,7 +90,7 @@ class Intake:
         self._last = first + count - 1
         return first
 
-    def _digest(self, events: list[AnyMarketEvent], dead: list[Event], data: int) -> Digest:
+    def _digest(self, events: list[Translated], dead: list[Event], data: int) -> Digest:
         feeds = self._board.seen(events) if events else set()
         notices = self._notices()
         self._count()

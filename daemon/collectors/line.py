@@ -36,9 +36,9 @@ class Line:
     """Some feeds of one exchange and the connection that delivers them; two while one hands over to the next."""
 
     def __init__(
-        self, endpoint: str, around: Surroundings, dialler: Dialler, numbers: Iterator[int], random: Random
+        self, url: str, around: Surroundings, dialler: Dialler, numbers: Iterator[int], random: Random
     ) -> None:
-        self._url = around.exchange.url(endpoint)
+        self.url = url
         self._around = around
         self._dialler = dialler
         self._numbers = numbers
@@ -115,13 +115,15 @@ class Line:
             await self._ended(life)
 
     async def _open(self) -> _Life:
-        socket, permit = await self._dialler.dial(self._url)
+        socket, permit = await self._dialler.dial(self.url)
 
         def on_data() -> None:
             permit.succeed()
             self._backoff.reset()
 
-        connection = Connection(next(self._numbers), socket, self._url, list(self.feeds), self._around, on_data)
+        number = next(self._numbers)
+        self._around.exchange.connected(number, self.url)
+        connection = Connection(number, socket, self.url, list(self.feeds), self._around, on_data)
         life = _Life(connection, permit)
         self._lives.append(life)
         self._around.board.connecting(self.feeds)

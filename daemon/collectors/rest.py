@@ -13,8 +13,8 @@ import aiohttp
 from bus import metrics
 from bus.clock import Clock
 from bus.errors import ExchangeUnavailable, RequestRefused
-from daemon.collectors.gate import BANNED, TOO_MANY, Gate
-from daemon.exchanges.base import Request
+from daemon.collectors.gate import Gate
+from daemon.exchanges.base import Exchange, Request
 from daemon.resilience.backoff import Backoff
 from daemon.resilience.breaker import Permit
 
@@ -22,18 +22,23 @@ ATTEMPT_TIMEOUT: Final = 15.0
 ATTEMPTS: Final = 4
 DEADLINE: Final = 60.0
 LARGEST_ANSWER: Final = 64 * 1024 * 1024
-WEIGHT_HEADERS: Final = ("x-mbx-used-weight-1m", "x-mbx-used-weight")
-OK: Final = range(200, 300)
-SERVER_ERROR: Final = 500
+SPARE: Final = 0.5
+"""Part of the request weight that calls in the background leave to books, polls and symbols."""
 
 
 class RestClient:
     """GET for one exchange. One gate serves all its users, since limits are per address."""
 
     def __init__(
-        self, name: str, endpoint: str, session: aiohttp.ClientSession, gate: Gate, clock: Clock, random: Random
+        self,
+        exchange: Exchange,
+        endpoint: str,
+        session: aiohttp.ClientSession,
+        gate: Gate,
+        clock: Clock,
+        random: Random,
     ) -> None:
-        self._name = name
+        self._exchange = exchange
         self._endpoint = endpoint.rstrip("/")
         self._session = session
         self._gate = gate
@@ -44,22 +49,22 @@ class RestClient:
         """Return where a request goes, without its parameters."""
         return self._endpoint + request.path
 
-    async def get(self, request: Request, deadline: float = DEADLINE) -> bytes:
-        """Return the body of a 2xx answer within `deadline` seconds.
+    async def get(self, request: Request, deadline: float = DEADLINE, *, background: bool = False) -> bytes:
+        """Return the body of a good answer within `deadline` seconds; `background` takes only what others leave.
 
         Raises RequestRefused with the exchange's own message when asking again is no use, else ExchangeUnavailable.
         """
         until = self._clock.monotonic() + deadline
         try:
             async with asyncio.timeout(deadline):
-                return await self._retry(request, until)
+                return await self._retry(request, until, SPARE if background else 0.0)
         except TimeoutError as error:
             raise self._unavailable(request, f"no answer within {deadline:g} s") from error
 
-    async def _retry(self, request: Request, until: float) -> bytes:
+    async def _retry(self, request: Request, until: float, spare: float) -> bytes:
         backoff = Backoff(self._random, first=0.5, longest=15.0, least=0.05)
         while True:
-            await self._gate.weight.acquire(request.weight, until - self._clock.monotonic())
+            await self._gate.weight.acquire(request.weight, until - self._clock.monotonic(), spare)
             permit = self._gate.rest.permit()
             if permit is None:
                 raise self._unavailable(request, f"the breaker is {self._gate.rest.state}")
@@ -78,7 +83,6 @@ class RestClient:
                 asyncio.timeout(ATTEMPT_TIMEOUT),
                 self._session.get(self.url(request), params=dict(request.params), allow_redirects=False) as answer,
             ):
-                self._observe(answer)
                 body = await self._read(request, answer)
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             # aiohttp's texts can hold the URL with its query, so only the kind of error is told
@@ -98,35 +102,27 @@ class RestClient:
             if len(body) > LARGEST_ANSWER:
                 answer.close()
                 self._count("refused")
-                raise RequestRefused(f"{self._name} {request.path}: the answer is over {LARGEST_ANSWER} bytes")
+                raise RequestRefused(f"{self._exchange.name} {request.path}: the answer is over {LARGEST_ANSWER} bytes")
         return bytes(body)
 
-    def _observe(self, answer: aiohttp.ClientResponse) -> None:
-        for header in WEIGHT_HEADERS:
-            used = answer.headers.get(header, "")
-            if used.isdecimal():
-                self._gate.weight.observe(int(used))
-                metrics.REST_WEIGHT.labels(self._name).set(int(used))
-                return
-
     async def _judge(self, request: Request, answer: aiohttp.ClientResponse, body: bytes, permit: Permit) -> None:
-        """Tell limiter, breaker and caller what the status means. Our own bad request is nobody's failure."""
-        status = answer.status
-        if status in OK:
+        """Tell limiter, breaker and caller what the answer means. Our own bad request is nobody's failure."""
+        standing = self._exchange.standing(answer.status, answer.headers, body, self._clock.now())
+        await self._gate.obey(standing)
+        self._count(standing.outcome)
+        if standing.used is not None:
+            metrics.REST_WEIGHT.labels(self._exchange.name).set(standing.used)
+        if standing.outcome == "ok":
             permit.succeed()
-            self._count("ok")
             return
-        said = f"HTTP {status}: {body[:300].decode(errors='replace')}"
-        if status in {TOO_MANY, BANNED} or status >= SERVER_ERROR:
-            permit.fail(f"HTTP {status}")
-            self._count({TOO_MANY: "limited", BANNED: "banned"}.get(status, "failed"))
-            await self._gate.obey(status, answer.headers)
-            raise self._unavailable(request, said)
-        self._count("refused")
-        raise RequestRefused(f"{self._name} {request.path} {dict(request.params)}: {said}")
+        said = f"HTTP {answer.status}: {body[:300].decode(errors='replace')}"
+        if standing.outcome == "refused":
+            raise RequestRefused(f"{self._exchange.name} {request.path} {dict(request.params)}: {said}")
+        permit.fail(f"HTTP {answer.status}")
+        raise self._unavailable(request, said)
 
     def _count(self, outcome: str) -> None:
-        metrics.REST_REQUESTS.labels(self._name, outcome).inc()
+        metrics.REST_REQUESTS.labels(self._exchange.name, outcome).inc()
 
     def _unavailable(self, request: Request, reason: str) -> ExchangeUnavailable:
-        return ExchangeUnavailable(f"{self._name} {request.path}: {reason}")
+        return ExchangeUnavailable(f"{self._exchange.name} {request.path}: {reason}")

@@ -10,8 +10,10 @@ import msgspec
 
 from bus.clock import Clock
 from daemon.exchanges.base import Exchange, FeedKey
+from daemon.resilience.window import WindowLimiter
 
 SEND_TIMEOUT: Final = 15.0
+HOUR: Final = 3600.0
 REMEMBERED: Final = 256
 """Subscribe messages whose refusal can still be told to their feeds."""
 
@@ -19,7 +21,7 @@ REMEMBERED: Final = 256
 class _Message(msgspec.Struct, frozen=True):
     """A subscribe or unsubscribe message yet to be numbered, and the feeds that a subscription is for."""
 
-    make: Callable[[Sequence[str], int], str]
+    make: Callable[[Sequence[str], int], Sequence[str]]
     streams: list[str]
     feeds: list[FeedKey]
 
@@ -33,6 +35,9 @@ class Sender:
         self._subscribed = subscribed
         self._messages: deque[_Message] = deque()
         self._texts: deque[str] = deque(maxlen=REMEMBERED)
+        self._parts: deque[str] = deque()
+        per_hour = exchange.limits.messages_per_hour
+        self._quota = per_hour and WindowLimiter("messages of a connection", per_hour, clock, HOUR)
         self._wake = asyncio.Event()
         self._sent: dict[int, list[FeedKey]] = {}
         self._number = 0
@@ -87,6 +92,8 @@ class Sender:
                     await socket.send_str(text)
             except (aiohttp.ClientError, TimeoutError, OSError) as error:
                 return type(error).__name__
+            if self._quota:
+                await self._quota.acquire(1, HOUR)
             await self._clock.sleep(self._exchange.limits.message_interval)
 
     def _queue(self, message: _Message) -> None:
@@ -96,6 +103,8 @@ class Sender:
     def _next(self) -> str | None:
         if self._texts:
             return self._texts.popleft()
+        if self._parts:
+            return self._parts.popleft()
         if not self._messages:
             return None
         message = self._messages.popleft()
@@ -105,4 +114,5 @@ class Sender:
             if len(self._sent) > REMEMBERED:
                 del self._sent[next(iter(self._sent))]
             self._subscribed(message.feeds)
-        return message.make(message.streams, self._number)
+        self._parts.extend(message.make(message.streams, self._number))
+        return self._parts.popleft()

@@ -4,6 +4,7 @@ import difflib
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from bus.errors import ConfigError
 from daemon.exchanges.base import Endpoints, Exchange, FeedKey
 
 
@@ -40,4 +41,9 @@ def why_not(exchange: Exchange, feed: FeedKey) -> str:
         return f"{exchange.name} has no channel {feed.channel}; it has {', '.join(sorted(exchange.channels))}"
     if feed.timeframe and feed.timeframe not in exchange.timeframes:
         return f"{exchange.name} has no {feed.timeframe} candles; it has {', '.join(sorted(exchange.timeframes))}"
+    if feed.channel not in exchange.polled:
+        try:
+            exchange.streams(feed)
+        except ConfigError as error:
+            return str(error)
     return ""

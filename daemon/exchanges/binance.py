@@ -10,9 +10,21 @@ from typing import Any, ClassVar, Final, Literal, TypeAlias
 import msgspec
 
 from bus.errors import ConfigError, MalformedFrame
-from bus.events import AnyMarketEvent, Book, Candle, Side, Source, Ticker, Trade
+from bus.events import Book, Candle, Side, Source, Ticker, Trade
 from daemon.exchanges import binance_rest as rest
-from daemon.exchanges.base import Endpoints, Exchange, FeedKey, Instrument, Limits, Request
+from daemon.exchanges.base import (
+    Endpoints,
+    Exchange,
+    FeedKey,
+    Instrument,
+    Limits,
+    Page,
+    Request,
+    Span,
+    Standing,
+    Translated,
+    by_status,
+)
 from daemon.exchanges.binance_frames import COMBINED, PLAIN, PREFIX, PREFIX_LENGTH, kind_of, notice_of
 from daemon.exchanges.binance_market import Market
 from daemon.exchanges.binance_messages import (
@@ -29,7 +41,7 @@ from daemon.exchanges.binance_messages import (
 from daemon.exchanges.decimals import check, check_levels, is_zero, sound_quote, sound_trade
 from daemon.exchanges.symbols import split
 
-Events: TypeAlias = list[AnyMarketEvent]
+Events: TypeAlias = list[Translated]
 
 _UNDECODABLE: Final = (msgspec.MsgspecError, ValueError, RecursionError)
 
@@ -40,6 +52,7 @@ class Binance(Exchange):
     name: ClassVar[str] = "binance"
     channels: ClassVar[frozenset[str]] = frozenset({"trade", "ticker", "book", "candle"})
     timeframes: ClassVar[frozenset[str]] = TIMEFRAMES
+    contiguous: ClassVar[bool] = True
     endpoints: ClassVar[Endpoints] = Endpoints("https://api.binance.com", "wss://stream.binance.com:9443")
     # "General WSS information" and "WebSocket Limits"; pongs count among the 5 messages a second.
     limits: ClassVar[Limits] = Limits(
@@ -50,7 +63,7 @@ class Binance(Exchange):
         lifetime=24 * 3600,
         ping_interval=None,
         silence=60,
-        weight_per_minute=6000,
+        weight=6000,
     )
 
     def __init__(self, source: Source = "ws", trades: Literal["each", "aggregate"] = "each") -> None:
@@ -69,9 +82,9 @@ class Binance(Exchange):
         }
 
     # instruments
-    def instruments_request(self) -> Request:
+    def instruments_requests(self) -> Sequence[Request]:
         """Return the call that lists the symbols."""
-        return rest.instruments_request()
+        return [rest.instruments_request()]
 
     @property
     def instruments(self) -> Mapping[str, Instrument]:
@@ -106,17 +119,17 @@ class Binance(Exchange):
                 raise ConfigError(f"binance has no timeframe {feed.timeframe!r}; it has {known}")
         raise ConfigError(f"binance has no channel {feed.channel!r}; it has {', '.join(sorted(self.channels))}")
 
-    def url(self, websocket: str) -> str:
+    def url(self, websocket: str, feed: FeedKey) -> str:  # noqa: ARG002 # one URL carries everything
         """Return the URL for combined streams, which are subscribed to by message."""
         return f"{websocket.rstrip('/')}/stream"
 
-    def subscribe(self, streams: Sequence[str], message_id: int) -> str:
+    def subscribe(self, streams: Sequence[str], message_id: int) -> Sequence[str]:
         """Return the message that subscribes, section "Live Subscribing/Unsubscribing to streams"."""
-        return _method("SUBSCRIBE", streams, message_id)
+        return [_method("SUBSCRIBE", streams, message_id)]
 
-    def unsubscribe(self, streams: Sequence[str], message_id: int) -> str:
+    def unsubscribe(self, streams: Sequence[str], message_id: int) -> Sequence[str]:
         """Return the message that ends these subscriptions."""
-        return _method("UNSUBSCRIBE", streams, message_id)
+        return [_method("UNSUBSCRIBE", streams, message_id)]
 
     # data
     def parse(self, frame: bytes | str, recv: int, connection: int = 0) -> Events:  # noqa: ARG002 # ids are per symbol
@@ -254,40 +267,23 @@ class Binance(Exchange):
 
     # answers
     def answer(self, request: Request, body: bytes | str, recv: int) -> Events:
-        """Turn the answer to a request into events. Raises MalformedFrame.
-
-        A time span of single trades takes two calls: the answer to the first one says where the span begins and
-        puts the second one into `requests`.
-        """
+        """Turn the answer to a request into events. Raises MalformedFrame."""
         try:
             return self._answer(request, body, recv)
         except (MalformedFrame, *_UNDECODABLE) as error:
             self.failed(request)
-            raise MalformedFrame(f"answer of {request.path}: {error or type(error).__name__}"[:200]) from error
+            raise _unreadable(request, error) from error
 
     def _answer(self, request: Request, body: bytes | str, recv: int) -> Events:
         live: Source = "rest" if self.source == "ws" else self.source
-        history: Source = "backfill" if self.source == "ws" else self.source
-        match request.kind:
-            case "snapshot":
-                native = request.params["symbol"]
-                market = self._markets.get(native) or self._begin(native)
-                return [*market.book.snapshot(rest.snapshot(body, rest.Stamp(self.name, market.symbol, recv, live)))]
-            case "trades":
-                return [*rest.trades(body, rest.Stamp(self.name, request.symbol, recv, history))]
-            case "aggregates":
-                return [*rest.aggregates(body, rest.Stamp(self.name, request.symbol, recv, history))]
-            case "candles":
-                return [*rest.candles(body, rest.Stamp(self.name, request.symbol, recv, history), request.timeframe)]
-            case "first_trade":
-                first = rest.first_trade_id(body)
-                if first is not None:
-                    self.requests.append(rest.trades_request(request.symbol, request.params["symbol"], first))
-            case "instruments":
-                self._instruments = rest.instruments(body, self.name)
-                self._symbols = rest.by_native(self._instruments)
-                for native, market in self._markets.items():
-                    market.symbol = self._symbols.get(native, market.symbol)
+        if request.kind == "snapshot":
+            native = request.params["symbol"]
+            market = self._markets.get(native) or self._begin(native)
+            return [*market.book.snapshot(rest.snapshot(body, rest.Stamp(self.name, market.symbol, recv, live)))]
+        self._instruments = rest.instruments(body, self.name)
+        self._symbols = rest.by_native(self._instruments)
+        for native, market in self._markets.items():
+            market.symbol = self._symbols.get(native, market.symbol)
         return []
 
     def failed(self, request: Request) -> None:
@@ -314,18 +310,43 @@ class Binance(Exchange):
                     market.candles.pop(feed.timeframe, None)
 
     # history
-    def trades_since(self, symbol: str, trade_id: str | None, start: int | None, end: int | None) -> Request:  # noqa: ARG002 # Binance pages forward from a start; the caller stops at the end
-        """Return the call for trades from an id (inclusive) or a time (ns) on, or for the latest ones."""
-        native = self._native(symbol)
+    def history(self, feed: FeedKey, span: Span) -> Request | None:
+        """Return the first call for trades or candles of a span; Binance keeps no history of the other channels."""
+        native = self._native(feed.symbol)
+        if feed.channel == "candle":
+            return rest.candles_request(feed.symbol, native, feed.timeframe, span)
+        if feed.channel != "trade":
+            return None
         if self.trades_wanted == "aggregate":
-            return rest.aggregates_request(symbol, native, trade_id, start)
-        if trade_id is None and start is not None:
-            return rest.first_trade_request(symbol, native, start)
-        return rest.trades_request(symbol, native, trade_id)
+            return rest.aggregates_request(feed.symbol, native, span, span.first_id)
+        if span.first_id is None:
+            return rest.first_trade_request(feed.symbol, native, span)
+        return rest.trades_request(feed.symbol, native, span, span.first_id)
 
-    def candles_between(self, symbol: str, timeframe: str, start: int, end: int) -> Request:
-        """Return the call for the candles that open in [start, end] (ns)."""
-        return rest.candles_request(symbol, self._native(symbol), timeframe, start, end)
+    def page(self, request: Request, body: bytes | str, recv: int) -> Page:
+        """Turn the answer to a history call into events. A time span of single trades begins with an aggregate."""
+        source: Source = "backfill" if self.source == "ws" else self.source
+        try:
+            return rest.page(request, body, rest.Stamp(self.name, request.symbol, recv, source))
+        except (MalformedFrame, *_UNDECODABLE) as error:
+            raise _unreadable(request, error) from error
+
+    def fresh(self, trade: Trade) -> bool:
+        """Tell whether a trade out of history has not been published yet, and remember it as published."""
+        native = self._native(trade.symbol)
+        market = self._markets.get(native) or self._begin(native)
+        ids = market.aggregates if self.trades_wanted == "aggregate" else market.trades
+        return not ids.seen(int(trade.id))
+
+    # REST
+    def standing(self, status: int, headers: Mapping[str, str], body: bytes, now: int) -> Standing:  # noqa: ARG002 # Binance says all in status and headers
+        """Read status and used weight, section "IP Limits" of the REST documentation."""
+        used = headers.get("x-mbx-used-weight-1m", "")
+        return msgspec.structs.replace(by_status(status, headers, now), used=int(used) if used.isdecimal() else None)
+
+
+def _unreadable(request: Request, error: Exception) -> MalformedFrame:
+    return MalformedFrame(f"answer of {request.path}: {error or type(error).__name__}"[:200])
 
 
 def _method(method: str, streams: Sequence[str], message_id: int) -> str:

@@ -11,7 +11,7 @@ import msgspec
 from bus.clock import MILLISECOND
 from bus.errors import MalformedFrame
 from bus.events import Book, Candle, Side, Source, Trade
-from daemon.exchanges.base import Instrument, Request
+from daemon.exchanges.base import Instrument, Page, Request, Span
 from daemon.exchanges.binance_messages import (
     AggregateTradeAnswer,
     DepthAnswer,
@@ -54,35 +54,60 @@ def depth_request(symbol: str, native: str) -> Request:
     return Request("snapshot", "/api/v3/depth", {"symbol": native, "limit": "1000"}, 50, symbol)
 
 
-def trades_request(symbol: str, native: str, from_id: str | None) -> Request:
-    """Ask for a page of trades from an id on, or the most recent ones: weight 25."""
+def trades_request(symbol: str, native: str, span: Span, from_id: str) -> Request:
+    """Ask for a page of trades from an id on: weight 25."""
+    params = {"symbol": native, "limit": str(PAGE), "fromId": from_id}
+    return Request("trades", "/api/v3/historicalTrades", params, 25, symbol, span=span)
+
+
+def aggregates_request(symbol: str, native: str, span: Span, from_id: str | None) -> Request:
+    """Ask for a page of aggregate trades from an id, or from the span's start on: weight 4."""
     params = {"symbol": native, "limit": str(PAGE)}
-    if from_id is None:
-        return Request("trades", "/api/v3/trades", params, 25, symbol)
-    return Request("trades", "/api/v3/historicalTrades", params | {"fromId": from_id}, 25, symbol)
+    params |= {"startTime": str(_ceil_ms(span.start))} if from_id is None else {"fromId": from_id}
+    return Request("aggregates", "/api/v3/aggTrades", params, 4, symbol, span=span)
 
 
-def aggregates_request(symbol: str, native: str, from_id: str | None, start: int | None) -> Request:
-    """Ask for a page of aggregate trades from an id or a time (ns) on, or the most recent ones: weight 4."""
-    params = {"symbol": native, "limit": str(PAGE)}
-    if from_id is not None:
-        params["fromId"] = from_id
-    elif start is not None:
-        params["startTime"] = str(_ceil_ms(start))
-    return Request("aggregates", "/api/v3/aggTrades", params, 4, symbol)
-
-
-def first_trade_request(symbol: str, native: str, start: int) -> Request:
+def first_trade_request(symbol: str, native: str, span: Span) -> Request:
     """Ask for the first aggregate trade of a time span: its first trade begins a page of single trades."""
-    params = {"symbol": native, "limit": "1", "startTime": str(_ceil_ms(start))}
-    return Request("first_trade", "/api/v3/aggTrades", params, 4, symbol)
+    params = {"symbol": native, "limit": "1", "startTime": str(_ceil_ms(span.start))}
+    return Request("first_trade", "/api/v3/aggTrades", params, 4, symbol, span=span)
 
 
-def candles_request(symbol: str, native: str, timeframe: str, start: int, end: int) -> Request:
-    """Ask for a page of candles that open in [start, end] (ns): weight 2."""
-    params = {"symbol": native, "interval": timeframe, "startTime": str(_ceil_ms(start))}
-    params |= {"endTime": str(end // MILLISECOND), "limit": str(PAGE)}
-    return Request("candles", "/api/v3/klines", params, 2, symbol, timeframe)
+def candles_request(symbol: str, native: str, timeframe: str, span: Span) -> Request:
+    """Ask for a page of candles that open within a span: weight 2."""
+    params = {"symbol": native, "interval": timeframe, "startTime": str(_ceil_ms(span.start))}
+    params |= {"endTime": str(span.end // MILLISECOND), "limit": str(PAGE)}
+    return Request("candles", "/api/v3/klines", params, 2, symbol, timeframe, span)
+
+
+def page(request: Request, body: bytes | str, stamp: Stamp) -> Page:
+    """Read the answer to a history call; the next call goes on behind its last element, until the span ends."""
+    span, native = request.span, request.params["symbol"]
+    if span is None:
+        raise MalformedFrame("the call belongs to no span")
+    if request.kind == "first_trade":
+        first = first_trade_id(body)
+        return Page([], None if first is None else trades_request(request.symbol, native, span, first))
+    if request.kind == "candles":
+        bars = candles(body, stamp, request.timeframe)
+        if len(bars) < PAGE:
+            return Page([*bars])
+        rest = msgspec.structs.replace(span, start=bars[-1].open_ts + 1)
+        return Page([*bars], candles_request(request.symbol, native, request.timeframe, rest))
+    single = request.kind == "trades"
+    found = trades(body, stamp) if single else aggregates(body, stamp)
+    wanted = [trade for trade in found if _within(span, trade)]
+    if len(found) < PAGE or wanted[-1:] != found[-1:]:
+        return Page([*wanted])
+    ask = trades_request if single else aggregates_request
+    return Page([*wanted], ask(request.symbol, native, span, str(int(found[-1].id) + 1)))
+
+
+def _within(span: Span, trade: Trade) -> bool:
+    """Whether a trade, asked for from the span's beginning on, is not beyond its end; ids tell it exactly."""
+    if span.last_id is not None:
+        return int(trade.id) <= int(span.last_id)
+    return trade.ts is not None and trade.ts <= span.end
 
 
 def _ceil_ms(time: int) -> int:

@@ -9,9 +9,8 @@ import msgspec
 
 from bus.clock import SECOND, Clock, SystemClock
 from bus.errors import MalformedFrame
-from bus.events import AnyMarketEvent
 from bus.interface import EventBus
-from daemon.exchanges.base import Exchange, Request
+from daemon.exchanges.base import Exchange, Request, Translated
 from daemon.recording.reader import Line
 
 MAX_KEPT: Final = 1_000
@@ -76,7 +75,9 @@ class Replay:
         self._recording = recording
         self._exchange = exchange
         self._answers = _Answers()
-        self._answers.ask(exchange.instruments_request())
+        self._connections: dict[str, int] = {}
+        for request in exchange.instruments_requests():
+            self._answers.ask(request)
         self._recv = 0
         self.frame = -1
         """The number of the last WebSocket frame."""
@@ -85,7 +86,7 @@ class Replay:
         self.malformed = 0
         self.reason = ""
 
-    def __iter__(self) -> Iterator[tuple[int, list[AnyMarketEvent]]]:
+    def __iter__(self) -> Iterator[tuple[int, list[Translated]]]:
         for line in self._recording:
             # Strictly rising, as a collector makes it: an event without an id has this for its identity.
             self._recv = max(line.t, self._recv + 1)
@@ -95,21 +96,29 @@ class Replay:
             if events:
                 yield self.frame, events
 
-    def _frame(self, line: Line) -> list[AnyMarketEvent]:
+    def _frame(self, line: Line) -> list[Translated]:
         self.frame += 1
         self.frame_time = line.t
         try:
-            return self._exchange.parse(line.d, self._recv)
+            return self._exchange.parse(line.d, self._recv, self._connection(line.u))
         except MalformedFrame as error:
             return self._reject(f"frame {self.frame}: {error}")
 
-    def _rest(self, line: Line) -> list[AnyMarketEvent]:
+    def _connection(self, url: str) -> int:
+        """Return the number of the connection that a line came on: one for each URL."""
+        number = self._connections.get(url)
+        if number is None:
+            number = self._connections[url] = len(self._connections) + 1
+            self._exchange.connected(number, url)
+        return number
+
+    def _rest(self, line: Line) -> list[Translated]:
         request = self._answers.offer(line)
         return [] if request is None else self._answer(request, line.d)
 
-    def _asked(self) -> list[AnyMarketEvent]:
+    def _asked(self) -> list[Translated]:
         """Answer what the translator has asked for meanwhile, as far as the recording has it already."""
-        events: list[AnyMarketEvent] = []
+        events: list[Translated] = []
         while self._exchange.requests:
             request = self._exchange.requests.popleft()
             text = self._answers.ask(request)
@@ -117,14 +126,14 @@ class Replay:
                 events += self._answer(request, text)
         return events
 
-    def _answer(self, request: Request, text: str) -> list[AnyMarketEvent]:
+    def _answer(self, request: Request, text: str) -> list[Translated]:
         try:
             return self._exchange.answer(request, text, self._recv)
         except MalformedFrame as error:
             self._exchange.failed(request)
             return self._reject(f"REST answer after frame {self.frame}: {error}")
 
-    def _reject(self, reason: str) -> list[AnyMarketEvent]:
+    def _reject(self, reason: str) -> list[Translated]:
         self.malformed += 1
         self.reason = reason
         return []
@@ -136,7 +145,7 @@ def replay(recording: Iterable[Line], exchange: Exchange) -> Replay:
     return Replay(recording, exchange)
 
 
-def event_to_json(event: AnyMarketEvent, f: int) -> str:
+def event_to_json(event: Translated, f: int) -> str:
     """Return an event as one line of JSON: `f`, `type` and every field, null where it has no value."""
     return f'{{"f":{f},{msgspec.json.encode(event)[1:].decode()}'
 

@@ -27,8 +27,8 @@ class WeightLimiter(WindowLimiter):
     `key` names exchange, endpoint and our own address: bans are about that pair.
     """
 
-    def __init__(self, key: str, weight_per_minute: int, clock: Clock, store: StateStore) -> None:
-        super().__init__(f"requests to {key}", weight_per_minute, clock)
+    def __init__(self, key: str, weight: int, clock: Clock, store: StateStore, window: float = MINUTE) -> None:
+        super().__init__(f"requests to {key}", weight, clock, window)
         self._key = f"limiter:{key}"
         self._store = store
         self._closed_until = 0.0

@@ -1,4 +1,4 @@
-"""Counting what was used in the last minute, and waiting in turn until more fits."""
+"""Counting what was used in the last minute or other window, and waiting in turn until more fits."""
 
 import asyncio
 from collections import deque
@@ -55,20 +55,28 @@ class Window:
 class WindowLimiter:
     """Lets callers pass in the order they came while the window has room: connects per minute, request weight."""
 
-    def __init__(self, what: str, per_minute: int, clock: Clock) -> None:
+    def __init__(self, what: str, capacity: int, clock: Clock, span: float = MINUTE) -> None:
         self._what = what
         self._clock = clock
-        self._window = Window(per_minute)
+        self._span = span
+        self._window = Window(capacity, span)
         self._turn = asyncio.Lock()
 
-    async def acquire(self, weight: int, within: float) -> None:
-        """Wait until `weight` fits and take it.
+    async def acquire(self, weight: int, within: float, spare: float = 0.0) -> None:
+        """Wait until `weight` fits and take it. With `spare`, wait until it leaves that part of the capacity unused.
 
-        Raises ExchangeUnavailable when that takes more than `within` seconds, RequestRefused when it never fits.
+        Who waits for spare room stands in nobody's way. Raises ExchangeUnavailable when that takes more than `within`
+        seconds, RequestRefused when it never fits.
         """
-        if weight > self._window.capacity:
-            raise RequestRefused(f"{self._what}: weight {weight} is over the limit of {self._window.capacity} a minute")
+        reserve = int(self._window.capacity * spare)
+        if weight + reserve > self._window.capacity:
+            limit = f"{self._window.capacity} in {self._span:g} s"
+            raise RequestRefused(f"{self._what}: weight {weight} is over the limit of {limit}")
         deadline = self._clock.monotonic() + within
+        while spare and (wait := self.wait(weight + reserve)) > 0:
+            if self._clock.monotonic() + wait > deadline:
+                raise ExchangeUnavailable(f"{self._what}: there is no spare room for {wait:.1f} s more")
+            await self._clock.sleep(wait)
         async with self._turn:
             while (wait := self.wait(weight)) > 0:
                 if self._clock.monotonic() + wait > deadline:
@@ -82,5 +90,5 @@ class WindowLimiter:
 
     @property
     def used(self) -> int:
-        """The weight used in the last minute."""
+        """The weight used in the running window."""
         return self._window.used(self._clock.monotonic())

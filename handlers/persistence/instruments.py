@@ -10,7 +10,7 @@ Name: TypeAlias = tuple[str, str]
 """Exchange and unified symbol."""
 
 _TEXTS: Final = ("exchange", "symbol", "native", "base", "quote", "kind")
-_LIMITS: Final = ("tick_size", "lot_size", "min_amount", "min_notional")
+_LIMITS: Final = ("tick_size", "lot_size", "min_amount", "min_notional", "contract_size")
 _STATED: Final = (*_TEXTS[2:], "active", *_LIMITS)
 
 
@@ -39,6 +39,8 @@ class Instrument(Protocol):
     def min_amount(self) -> str | None: ...  # noqa: D102
     @property
     def min_notional(self) -> str | None: ...  # noqa: D102
+    @property
+    def contract_size(self) -> str | None: ...  # noqa: D102
 
 
 async def learn_ids(connection: Connection, names: set[Name]) -> dict[Name, int]:
@@ -72,7 +74,7 @@ _UPSERT: Final = (
     f"insert into md.instruments as old (exchange, symbol, {', '.join(_STATED)}) "  # noqa: S608 # our own names
     f"select {', '.join((*_TEXTS, 'active', *(f'{name}::numeric' for name in _LIMITS)))} from unnest("
     f"{', '.join(f'${at}::text[]' for at in range(1, 7))}, $7::boolean[], "
-    f"{', '.join(f'${at}::text[]' for at in range(8, 12))}"
+    f"{', '.join(f'${at}::text[]' for at in range(8, 13))}"
     f") as given (exchange, symbol, {', '.join(_STATED)}) on conflict (exchange, symbol) do update set "
     f"{', '.join(f'{name} = excluded.{name}' for name in _STATED)}, updated_at = now() "
     f"where ({', '.join(f'old.{name}' for name in _STATED)}) "

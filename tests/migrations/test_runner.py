@@ -70,7 +70,7 @@ async def test_from_empty_every_name_is_there_and_a_second_time_nothing_happens(
 async def test_with_timescaledb_tables_are_compressed_hypertables_that_lose_nothing(database: str, sql):
     applied = await migrate(database)
     if not await sql.fetchval("select exists (select from pg_extension where extname = 'timescaledb')"):
-        assert applied == ["0001 core", "0002 views"]
+        assert not {"0003 timescale", "0004 compression"} & set(applied)
         return
     assert len(applied) == len(migrations())
     rows = await sql.fetch("select hypertable_name, compression_enabled from timescaledb_information.hypertables")

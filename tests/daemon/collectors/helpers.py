@@ -1,7 +1,8 @@
 """A scripted exchange that speaks a tiny protocol of its own over real sockets, its translator, and a listening bus.
 
 Frames: {"t": symbol, "id": n} a trade, {"q": symbol} a ticker, {"need": symbol} the book needs a snapshot, {"ok": n}
-and {"err": n, "msg": …} answer message n, {"bye": 1} announces the end, {"ask": text} wants text sent back.
+and {"err": n, "msg": …} answer message n, {"bye": 1} announces the end, {"ask": text} wants text sent back,
+{"break": symbol} shows a hole.
 """
 
 import asyncio
@@ -13,6 +14,7 @@ from random import Random
 
 import aiohttp
 from aiohttp import web
+from msgspec.structs import replace
 
 from bus.clock import ManualClock
 from bus.errors import BusUnavailable, MalformedFrame
@@ -20,7 +22,7 @@ from bus.events import Book, Candle, Dead, Feed, OpenInterest, Ticker, Trade
 from bus.local import LocalState
 from bus.streams import StreamNames
 from daemon.collectors.exchange import ExchangeCollector, FeedSettings
-from daemon.exchanges.base import Endpoints, Exchange, FeedKey, Instrument, Limits, Notice, Request
+from daemon.exchanges.base import Endpoints, Exchange, FeedKey, Instrument, Limits, Notice, Page, Request, by_status
 
 LIMITS = {
     "feeds_per_connection": 100,
@@ -30,7 +32,7 @@ LIMITS = {
     "lifetime": 86_400.0,
     "ping_interval": None,
     "silence": 1_000.0,
-    "weight_per_minute": 1_000,
+    "weight": 1_000,
 }
 
 
@@ -46,6 +48,8 @@ class Tiny(Exchange):
 
     name = "tiny"
     channels = frozenset({"trade", "ticker", "candle", "book", "open_interest"})
+    polled = frozenset({"open_interest"})
+    contiguous = True
     timeframes = frozenset({"1m", "5m"})
     endpoints = Endpoints("", "")
 
@@ -58,8 +62,8 @@ class Tiny(Exchange):
         self.failed_requests: list[Request] = []
         self.ping_text = "ping"
 
-    def instruments_request(self):
-        return Request("instruments", "/symbols", {}, 1)
+    def instruments_requests(self):
+        return [Request("instruments", "/symbols", {}, 1)]
 
     @property
     def instruments(self):
@@ -68,14 +72,14 @@ class Tiny(Exchange):
     def streams(self, feed):
         return [f"{feed.channel}{feed.timeframe}:{feed.symbol}"]
 
-    def url(self, websocket):
+    def url(self, websocket, feed):
         return f"{websocket}/ws?key=secret"
 
     def subscribe(self, streams, message_id):
-        return json.dumps({"sub": list(streams), "id": message_id})
+        return [json.dumps({"sub": list(streams), "id": message_id})]
 
     def unsubscribe(self, streams, message_id):
-        return json.dumps({"unsub": list(streams), "id": message_id})
+        return [json.dumps({"unsub": list(streams), "id": message_id})]
 
     def ping(self):
         return self.ping_text
@@ -116,6 +120,8 @@ class Tiny(Exchange):
                 return Notice("reconnect", "bye")
             case {"ask": text}:
                 return Notice("send", text)
+            case {"break": symbol}:
+                return Notice("resync", "a hole", feeds=(FeedKey(symbol, "trade"),))
         return Notice("unknown", str(m))
 
     def answer(self, request, body, recv):
@@ -144,11 +150,22 @@ class Tiny(Exchange):
         for feed in feeds:
             self._seen.pop(feed.symbol, None)
 
-    def trades_since(self, symbol, trade_id, start, end):
-        raise NotImplementedError
+    def history(self, feed, span):
+        if feed.channel != "trade":
+            return None
+        return Request("trades", "/trades", {"symbol": feed.symbol, "from": span.first_id}, 1, feed.symbol, span=span)
 
-    def candles_between(self, symbol, timeframe, start, end):
-        raise NotImplementedError
+    def page(self, request, body, recv):
+        ids = json.loads(body)
+        events = [Trade("tiny", request.symbol, 1, recv, "backfill", str(n), "1", "1", "buy") for n in ids]
+        return Page(events, None)
+
+    def fresh(self, trade):
+        return True
+
+    def standing(self, status, headers, body, now):
+        used = headers.get("x-used-weight", "")
+        return replace(by_status(status, headers, now), used=int(used) if used else None)
 
     def polls(self, feed):
         if feed.channel != "open_interest":

@@ -295,3 +295,27 @@ async def test_feeds_do_not_count_as_stale_because_the_bus_had_no_room(stage):
         await stage.pass_time(50)
         assert stage.bus.states("AAA/USD", "ticker") == ["connecting", "live"]
         await stage.until(lambda: stage.bus.states("AAA/USD", "ticker")[-1] == "stale", step=0.5)
+
+
+async def test_a_broken_feed_is_subscribed_to_anew_alone(stage):
+    async with stage.running(Tiny(), ["AAA/USD", "BBB/USD"]):
+        peer = await stage.subscribed(2)
+        await peer.send({"t": "AAA/USD", "id": 1})
+        await peer.send({"break": "AAA/USD"})
+        await stage.until(lambda: {"sub": ["trade:AAA/USD"], "id": 3} in peer.received)
+        assert {"unsub": ["trade:AAA/USD"], "id": 2} in peer.received
+        await peer.send({"t": "AAA/USD", "id": 2})
+        await stage.until(lambda: stage.bus.states("AAA/USD") == ["connecting", "live", "down", "live"])
+        assert stage.bus.reasons("AAA/USD")[2] == "a hole"
+        assert len(stage.server.peers) == 1
+
+
+async def test_a_feed_that_breaks_again_at_once_waits(stage):
+    async with stage.running(Tiny()):
+        peer = await stage.subscribed()
+        for _ in range(5):
+            await peer.send({"break": "AAA/USD"})
+        await stage.until(lambda: {"sub": ["trade:AAA/USD"], "id": 3} in peer.received)
+        await stage.pass_time(20)
+        assert len([m for m in peer.received if "sub" in m]) == 2
+        await stage.until(lambda: len([m for m in peer.received if "sub" in m]) == 3, step=5)

@@ -68,14 +68,14 @@ async def test_a_server_that_is_not_there_is_tried_again_and_told_once(stage):
     async with stage.running(exchange) as collector:
         await stage.subscribed()
         line = next(iter(collector._lines))
-        good, line._url = line._url, "ws://127.0.0.1:1/ws?key=secret"
+        good, line.url = line.url, "ws://127.0.0.1:1/ws?key=secret"
         await stage.server.live[0].socket.close()
         await stage.until(lambda: "cannot connect" in "".join(stage.bus.reasons("AAA/USD")), step=0.1)
         said = len(stage.bus.states("AAA/USD"))
         await stage.pass_time(5)
         assert len(stage.bus.states("AAA/USD")) == said
         assert "secret" not in "".join(stage.bus.reasons("AAA/USD"))
-        line._url = good
+        line.url = good
         await stage.until(lambda: stage.server.live, step=0.25)
 
 

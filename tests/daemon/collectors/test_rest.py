@@ -10,8 +10,7 @@ from bus.clock import SECOND
 from bus.errors import ExchangeUnavailable, RequestRefused
 from bus.events import Breaker
 from daemon.collectors import rest
-from daemon.collectors.gate import retry_after
-from daemon.exchanges.base import Request
+from daemon.exchanges.base import Request, retry_after
 from tests.daemon.collectors.helpers import Tiny
 
 SNAP = Request("snapshot", "/snap", {"symbol": "AAA/USD"}, 10)
@@ -117,7 +116,7 @@ async def test_the_breaker_opens_when_the_exchange_keeps_failing_and_then_nothin
 
 
 async def test_the_exchanges_own_count_of_weight_is_believed(stage, client):
-    stage.server.answers["/snap"] = [web.Response(text="{}", headers={"X-MBX-USED-WEIGHT-1M": "895"})]
+    stage.server.answers["/snap"] = [web.Response(text="{}", headers={"X-Used-Weight": "895"})]
     await get(stage, client)
     with pytest.raises(ExchangeUnavailable, match="used up"):  # 900 is our share of 1000
         await client.get(SNAP, 30)

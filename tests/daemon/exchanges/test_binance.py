@@ -292,11 +292,14 @@ def test_a_feed_that_binance_lacks_is_a_configuration_error(feed):
 
 def test_subscribing():
     exchange = Binance()
-    assert exchange.url("wss://stream.binance.com:9443/") == "wss://stream.binance.com:9443/stream"
-    assert json.loads(exchange.subscribe(["a@trade", "b@depth"], 4)) == {
+    assert (
+        exchange.url("wss://stream.binance.com:9443/", FeedKey("A/B", "trade"))
+        == "wss://stream.binance.com:9443/stream"
+    )
+    assert json.loads(exchange.subscribe(["a@trade", "b@depth"], 4)[0]) == {
         "method": "SUBSCRIBE", "params": ["a@trade", "b@depth"], "id": 4,
     }  # fmt: skip
-    assert json.loads(exchange.unsubscribe(["a@trade"], 5))["method"] == "UNSUBSCRIBE"
+    assert json.loads(exchange.unsubscribe(["a@trade"], 5)[0])["method"] == "UNSUBSCRIBE"
     assert exchange.ping() is None
 
 

@@ -14,8 +14,9 @@ from hypothesis import strategies as st
 from bus.errors import MalformedFrame
 from bus.events import Book, Candle, Ticker, Trade
 from bus.frames import decode_frame, encode_events
+from daemon.exchanges.base import FeedKey, Span
 from daemon.exchanges.binance import Binance
-from daemon.exchanges.binance_rest import aggregates_request, candles_request, depth_request, trades_request
+from daemon.exchanges.binance_rest import depth_request
 
 PAYLOADS: list[tuple[str, Callable[[], dict]]] = [
     ("trade", trade), ("aggTrade", aggregate), ("bookTicker", quote), ("ticker", day), ("depth@100ms", depth),
@@ -23,9 +24,13 @@ PAYLOADS: list[tuple[str, Callable[[], dict]]] = [
 ]  # fmt: skip
 FRAMES = [combined(f"bnbbtc@{stream}", build()) for stream, build in PAYLOADS] + [raw(build()) for _, build in PAYLOADS]
 REQUESTS = [
-    depth_request("BNB/BTC", "BNBBTC"), trades_request("BNB/BTC", "BNBBTC", "1"),
-    aggregates_request("BNB/BTC", "BNBBTC", "1", None), candles_request("BNB/BTC", "BNBBTC", "1m", 0, 1),
-    Binance().instruments_request(), Binance().trades_since("BNB/BTC", None, 1, 2),
+    depth_request("BNB/BTC", "BNBBTC"), *Binance().instruments_requests(),
+]  # fmt: skip
+SPAN = Span(1, 2**62, "1", "27781")
+HISTORY = [
+    Binance().history(FeedKey("BNB/BTC", "trade"), SPAN), Binance().history(FeedKey("BNB/BTC", "trade"), Span(1, 2)),
+    Binance(trades="aggregate").history(FeedKey("BNB/BTC", "trade"), SPAN),
+    Binance().history(FeedKey("BNB/BTC", "candle", "1m"), SPAN),
 ]  # fmt: skip
 ANSWERS = [
     b'{"lastUpdateId":158,"bids":[["4.0","431.0"]],"asks":[["4.2","12.0"]]}',
@@ -137,6 +142,15 @@ def test_arbitrary_answers(request_, body):
     exchange.parse(raw(depth()), 1)
     with short_reason():
         assert well_formed(exchange.answer(request_, body, 2))
+
+
+@given(
+    st.sampled_from(HISTORY),
+    st.sampled_from(ANSWERS) | st.binary() | json_values.map(lambda v: json.dumps(v).encode()),
+)
+def test_arbitrary_pages_of_history(request_, body):
+    with short_reason():
+        assert well_formed(Binance().page(request_, body, 2).events)
 
 
 @pytest.mark.parametrize("opening", ["[", '{"a":', '[{"a":[', '{"stream":"x","data":['])
