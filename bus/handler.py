@@ -34,7 +34,7 @@ class StateStore(Protocol):
         ...
 
     async def save(self, handler: str, changes: Mapping[str, bytes]) -> None:
-        """Store the changed values. Raises BusUnavailable."""
+        """Store the changed values; an empty one is forgotten. Raises BusUnavailable."""
         ...
 
 
@@ -45,7 +45,7 @@ class Handler(ABC):
     makes it bisect the batch until the poisonous event stands alone and is dead-lettered.
     """
 
-    name: ClassVar[str]
+    name: str
     """Consumer group, metric label and `--role handle:NAME`."""
     channels: ClassVar[frozenset[str]] = frozenset(MARKET_CHANNELS)
     """The market channels it reads, of every exchange."""

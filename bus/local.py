@@ -27,7 +27,10 @@ class LocalState:
 
     async def save(self, handler: str, changes: Mapping[str, bytes]) -> None:
         """See `StateStore.save`."""
-        self._values.setdefault(handler, {}).update(changes)
+        values = self._values.setdefault(handler, {})
+        values.update(changes)
+        for name in [name for name, value in changes.items() if not value]:
+            del values[name]
 
 
 class _Stream:

@@ -68,6 +68,10 @@ QUALITY_SCORE: Final = Gauge(
     "marketd_quality_score", "Share of clean events in the last full hour", ["exchange", "channel"]
 )
 GAPS: Final = Counter("marketd_gaps_total", "Gaps found", ["exchange", "channel"])
+GAPS_WAITING: Final = Gauge("marketd_gaps_waiting", "Gaps that wait to be healed", ["exchange"])
+GAPS_HEALED: Final = Counter(
+    "marketd_gaps_settled_total", "Gaps that healing has settled", ["exchange", "channel", "state"]
+)
 ROWS: Final = Counter("marketd_rows_written_total", "Rows newly stored", ["table"])
 ROWS_DUPLICATE: Final = Counter("marketd_rows_duplicate_total", "Rows that were stored already", ["table"])
 STORE_SECONDS: Final = Histogram("marketd_store_transaction_seconds", "One database transaction", buckets=_FAST)

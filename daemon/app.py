@@ -29,6 +29,7 @@ from daemon.demo import DEMO_EXCHANGE, SimulatorProcess
 from daemon.embedded.servers import EmbeddedServers
 from daemon.exchanges import load
 from daemon.exchanges.base import Endpoints
+from daemon.healing import GapQueue, Healer, HealingHandler
 from daemon.http import HttpServer
 from daemon.instruments import keep_instruments
 from daemon.redact import register_url
@@ -163,8 +164,18 @@ async def _start_collectors(
         collector = _collector(wired, exchange, session)
         wired.collectors.append(collector)
         wired.supervisor.start(f"collect:{exchange.name}", collector.run)
+        _start_healing(wired, collector)
         keep = partial(keep_instruments, collector, pool, wired.clock)
         wired.supervisor.start(f"instruments:{exchange.name}", keep, may_end=True)
+
+
+def _start_healing(wired: _Wired, collector: ExchangeCollector) -> None:
+    """Start what refetches an exchange's gaps; it stands with the collector, whose request limits it shares."""
+    queue = GapQueue(collector.name, wired.clock, wired.random)
+    subscription = Subscription(wired.bus, HealingHandler(queue), wired.clock, wired.random)
+    wired.subscriptions.append(subscription)
+    wired.supervisor.start(f"handle:healing.{collector.name}", subscription.run)
+    wired.supervisor.start(f"heal:{collector.name}", Healer(collector, queue, wired.bus, wired.clock).run)
 
 
 def _collector(wired: _Wired, exchange: Exchange, session: aiohttp.ClientSession) -> ExchangeCollector:
@@ -234,7 +245,7 @@ async def _until_signal(signals: Signals, bus: RedisBus) -> None:
 def _drain_steps(wired: _Wired) -> list[DrainStep]:
     """Collectors end first, then what they brought reaches the streams, then the handlers digest it."""
     supervisor = wired.supervisor
-    collecting = [name for name in supervisor.status() if name.startswith("collect:") or name == "control"]
+    collecting = [name for name in supervisor.status() if name.startswith(("collect:", "heal:")) or name == "control"]
 
     async def catch_up() -> None:
         for subscription in wired.subscriptions:

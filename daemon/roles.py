@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from bus.errors import UsageError
 from bus.handler import Handler
+from daemon.exchanges import contiguous
 from daemon.nearest import did_you_mean
 from handlers.gaps import GapHandler
 from handlers.metrics import MetricsHandler
@@ -13,7 +14,7 @@ from handlers.validation import ValidationHandler
 
 HANDLERS: Mapping[str, Callable[[str], Handler]] = {
     "validation": lambda _: ValidationHandler(),
-    "gaps": lambda _: GapHandler(),
+    "gaps": lambda _: GapHandler(contiguous()),
     "persistence": PersistenceHandler,
     "metrics": lambda _: MetricsHandler(),
 }

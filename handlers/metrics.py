@@ -2,7 +2,6 @@
 
 from collections import Counter
 from collections.abc import Sequence
-from typing import ClassVar
 
 from bus import metrics
 from bus.clock import SECOND, Clock, SystemClock
@@ -13,7 +12,7 @@ from bus.handler import Batch, Handler
 class MetricsHandler(Handler):
     """Aggregates a batch before it touches a metric: looking a metric up costs more than everything else here."""
 
-    name: ClassVar[str] = "metrics"
+    name = "metrics"
     start_at = "now"
 
     def __init__(self, clock: Clock | None = None) -> None:

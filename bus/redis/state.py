@@ -24,7 +24,12 @@ class RedisState:
         return {key.decode(): value for key, value in found.items()}
 
     async def save(self, handler: str, changes: Mapping[str, bytes]) -> None:
-        """Store the changed values. Raises BusUnavailable."""
-        if changes:
-            async with reaching(self._url):
-                await self._client.hset(self._key(handler), mapping=dict(changes))
+        """Store the changed values, all at once; an empty one is forgotten. Raises BusUnavailable."""
+        kept = {name: value for name, value in changes.items() if value}
+        gone = [name for name, value in changes.items() if not value]
+        async with reaching(self._url), self._client.pipeline(transaction=True) as pipeline:
+            if kept:
+                pipeline.hset(self._key(handler), mapping=kept)
+            if gone:
+                pipeline.hdel(self._key(handler), *gone)
+            await pipeline.execute()

@@ -3,7 +3,7 @@
 import asyncio
 import functools
 import itertools
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
 from random import Random
 from typing import Any, Final, Literal
 from urllib.parse import urlsplit
@@ -14,7 +14,7 @@ import structlog
 from bus import metrics
 from bus.clock import Clock
 from bus.errors import BusUnavailable, ExchangeUnavailable, RequestRefused
-from bus.events import Breaker
+from bus.events import Breaker, Event, Trade
 from bus.interface import EventBus
 from daemon.collectors.board import FeedBoard
 from daemon.collectors.connection import Surroundings
@@ -28,7 +28,7 @@ from daemon.collectors.requests import RequestWorker
 from daemon.collectors.rest import RestClient
 from daemon.collectors.symbols import FeedSettings, why_not
 from daemon.collectors.tasks import cancel, keep_running
-from daemon.exchanges.base import Exchange, FeedKey, Instrument
+from daemon.exchanges.base import Exchange, FeedKey, Instrument, Span, Translated
 from daemon.resilience.backoff import Backoff
 from daemon.resilience.breaker import CircuitBreaker
 from daemon.resilience.limiter import WeightLimiter
@@ -39,6 +39,8 @@ log = structlog.get_logger(__name__)
 SHARE: Final = 0.9
 """Part of the allowed request weight that we use: other programs on the address and clock differences need the rest."""
 WATCH_INTERVAL: Final = 1.0
+HISTORY_DEADLINE: Final = 300.0
+"""Seconds for one page of history, its turn included: it waits until others leave room."""
 FAREWELL: Final = 2.0
 """Seconds for the last feed states to reach the bus when the collector stops."""
 
@@ -155,6 +157,33 @@ class ExchangeCollector:
                 await cancel([self._lines.pop(line)])
         self._board.remove(gone)
         await self._outbox.publish()
+
+    @property
+    def feeds(self) -> list[FeedKey]:
+        """The wanted feeds."""
+        return list(self._wanted)
+
+    async def history(self, feed: FeedKey, span: Span) -> AsyncIterator[list[Translated]]:
+        """Give a part of a feed's history page by page, within what the request limits leave to spare.
+
+        Raises ExchangeUnavailable, MalformedFrame; RequestRefused also where the exchange keeps no such history.
+        """
+        request = self._exchange.history(feed, span)
+        if request is None:
+            raise RequestRefused(f"{self.name} keeps no history of {feed.channel} messages")
+        while request is not None:
+            body = await self.rest.get(request, HISTORY_DEADLINE, background=True)
+            page = self._intake.page(request, body, self.rest.url(request))
+            yield page.events
+            request = page.next
+
+    def fresh(self, trade: Trade) -> bool:
+        """Tell whether a trade out of history has not been published yet, and remember it as published."""
+        return self._exchange.fresh(trade)
+
+    async def publish(self, events: Sequence[Event]) -> None:
+        """Publish events of this exchange in turn with its live ones."""
+        await self._outbox.publish(events)
 
     def status(self) -> dict[str, Any]:
         """Return what the `status` command says of this exchange: plain values, ages in seconds, times in ns."""

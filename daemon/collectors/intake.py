@@ -13,7 +13,7 @@ from bus.errors import MalformedFrame
 from bus.events import Dead, Event
 from daemon.collectors.board import FeedBoard
 from daemon.collectors.outbox import Outbox
-from daemon.exchanges.base import Exchange, FeedKey, Notice, Request, Translated
+from daemon.exchanges.base import Exchange, FeedKey, Notice, Page, Request, Translated
 
 log = structlog.get_logger(__name__)
 
@@ -79,6 +79,16 @@ class Intake:
             log.exception("the translator failed on an answer", exchange=self._exchange.name, path=request.path)
             reason = f"translator failed: {error!r}"
         return self._digest([], [self._letter(recv, origin, reason, body)], 0)
+
+    def page(self, request: Request, body: bytes, origin: str) -> Page:
+        """Translate a page of history. Raises MalformedFrame; what cannot be read is kept as a dead letter too."""
+        recv = self._stamp(1)
+        self._answers.inc()
+        try:
+            return self._exchange.page(request, body, recv)
+        except MalformedFrame as error:
+            self._outbox.say(self._letter(recv, origin, str(error), body))
+            raise
 
     def oversized(self, origin: str, reason: str) -> Event:
         """Return the dead letter of a frame that was too big to be received."""

@@ -29,6 +29,11 @@ def names() -> list[str]:
     return sorted(_classes())
 
 
+def contiguous() -> frozenset[str]:
+    """Return the exchanges whose trade ids rise by one for each symbol."""
+    return frozenset(name for name, translator in _classes().items() if translator.contiguous)
+
+
 def load(name: str) -> type[Exchange]:
     """Return the translator of an exchange by name. Raises ConfigError, naming the nearest, when there is none."""
     classes = _classes()

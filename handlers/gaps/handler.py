@@ -11,7 +11,7 @@ from typing import ClassVar, Final, TypeAlias, get_args
 import msgspec
 
 from bus import metrics, timeframes
-from bus.events import Book, Candle, Event, Feed, Gap, MarketEvent, Trade, event_type
+from bus.events import Book, Candle, Event, Feed, Gap, MarketEvent, Quality, Trade, event_type
 from bus.handler import Batch, Handler, StateStore
 from handlers.gaps import wording
 from handlers.gaps.books import BookLine
@@ -19,10 +19,10 @@ from handlers.gaps.interruptions import Interruption, Interval
 from handlers.gaps.ranges import Hole, IdLine
 from handlers.gaps.wording import Ids, Key, Kind
 
-CONTIGUOUS: Final = frozenset({"binance", "simulated"})
-"""Exchanges whose trade ids rise by one for each symbol."""
 REPORTS_REMEMBERED: Final = 1_000
 """Reports kept for feeds whose first event has not been read yet."""
+NOT_A_TRADE: Final = "not_a_trade"
+"""Rule of the quality event that says an id was used up by what is no trade, such as an insurance fund's fill."""
 _UNSENT: Final = "unsent"
 _NO_HISTORY: Final = frozenset({"backfill", "derived"})
 """Sources that say nothing about whether a feed delivers."""
@@ -37,10 +37,10 @@ class GapHandler(Handler):
     Open candles, and derived ones, are no history: nothing is missing where they are.
     """
 
-    name: ClassVar[str] = "gaps"
+    name = "gaps"
     system: ClassVar[bool] = True
 
-    def __init__(self, contiguous: frozenset[str] = CONTIGUOUS) -> None:
+    def __init__(self, contiguous: frozenset[str]) -> None:
         self._contiguous = contiguous
         self._state: StateStore | None = None
         self._forget()
@@ -87,6 +87,8 @@ class GapHandler(Handler):
         for event in batch.events:
             if isinstance(event, MarketEvent):
                 self._look(event)
+            elif type(event) is Quality and event.rule == NOT_A_TRADE:
+                self._used_up(event)
         for key, followed in list(self._changed.items()):
             if type(followed) is IdLine and followed.holes:
                 self._tell(key, followed, followed.ripe())
@@ -130,6 +132,16 @@ class GapHandler(Handler):
         elif event.source not in _NO_HISTORY:
             self._deliver(("feed", event.exchange, event.symbol, event_type(event)), event)
 
+    def _used_up(self, remark: Quality) -> None:
+        """Note an id that no trade has: nothing is missing there."""
+        key: Key = ("trade", remark.exchange, remark.symbol, "")
+        line = self._lines.get(key)
+        if line is not None and remark.event_ref.isdecimal():
+            hole = line.take(int(remark.event_ref), remark.ts, line.recv)
+            if hole is not None:
+                self._unsent.append(wording.hole(key, hole, max(remark.ts, hole.found), "filled"))
+            self._changed[key] = line
+
     def _number(self, key: Key, event: MarketEvent, number: int, ts: int) -> None:
         """Follow contiguous numbers: trade ids, or candles counted on the calendar."""
         line = self._lines.get(key)
@@ -138,7 +150,7 @@ class GapHandler(Handler):
                 self._tell(key, line, line.close())
             line = self._lines[key] = IdLine(number, ts, event.recv)
         else:
-            hole = line.take(number, ts, event.recv)
+            hole = line.take(number, ts, event.recv, healing=event.source == "backfill")
             if hole is not None:
                 self._unsent.append(wording.hole(key, hole, max(event.recv, hole.found), "filled"))
         self._changed[key] = line

@@ -48,28 +48,33 @@ class IdLine:
         """Whether an id can only mean that the exchange has begun to count again."""
         return number < self.last and ts > self.ts + RESTARTED
 
-    def take(self, number: int, ts: int, recv: int) -> Hole | None:
-        """Note an id; return the told hole that it has changed: what is left of that is told as holes of their own."""
+    def take(self, number: int, ts: int, recv: int, *, healing: bool = False) -> Hole | None:
+        """Note an id; return the told hole that it has changed: what is left of that is told as holes of their own.
+
+        While a hole is being healed nothing is said of it: whoever heals it gives the verdict on the whole.
+        """
         self.recv = max(self.recv, recv)
         if number > self.last:
             if number != self.last + 1:
                 self.holes.append(Hole(self.last + 1, number - 1, self.ts, ts, recv))
             self.last, self.ts = number, ts
             return None
-        return self._late(number, ts) if self.holes else None
+        return self._late(number, ts, healing=healing) if self.holes else None
 
-    def _late(self, number: int, ts: int) -> Hole | None:
+    def _late(self, number: int, ts: int, *, healing: bool) -> Hole | None:
         index = bisect_right(self.holes, number, key=_first) - 1
         if index < 0 or self.holes[index].last < number:
             return None
         hole = self.holes[index]
         parts = []
         if hole.first < number:
-            parts.append(Hole(hole.first, number - 1, hole.from_ts, ts, hole.found, rest=hole.told))
+            parts.append(Hole(hole.first, number - 1, hole.from_ts, ts, hole.found))
         if number < hole.last:
-            parts.append(Hole(number + 1, hole.last, ts, hole.to_ts, hole.found, rest=hole.told))
+            parts.append(Hole(number + 1, hole.last, ts, hole.to_ts, hole.found))
+        for part in parts:
+            part.told, part.rest = hole.told and healing, hole.told and not healing
         self.holes[index : index + 1] = parts
-        return hole if hole.told else None
+        return hole if hole.told and not healing else None
 
     def ripe(self) -> Iterator[Hole]:
         """Give, once, each hole that the feed itself has left behind for the grace, and those beyond what is kept."""

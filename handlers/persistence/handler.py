@@ -12,7 +12,7 @@ from handlers.persistence.writer import Writer
 class PersistenceHandler(Handler):
     """Writes each batch in one transaction; natural keys make redelivery harmless."""
 
-    name: ClassVar[str] = "persistence"
+    name = "persistence"
     system: ClassVar[bool] = True
     batch_events: ClassVar[int] = 5_000
     deadline: ClassVar[float] = 90.0

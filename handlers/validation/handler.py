@@ -2,7 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Sequence
-from typing import ClassVar, Final, NamedTuple
+from typing import Final, NamedTuple
 
 import msgspec
 
@@ -43,7 +43,7 @@ class _Told:
 class ValidationHandler(Handler):
     """Flags suspicious events. Time is the events' own receive time, so a replay gives the same flags."""
 
-    name: ClassVar[str] = "validation"
+    name = "validation"
 
     def __init__(self) -> None:
         self._memories: defaultdict[tuple[str, str], SymbolMemory] = defaultdict(SymbolMemory)

@@ -69,7 +69,7 @@ class Run:
         self.restart()
 
     def restart(self) -> None:
-        self.handler = GapHandler()
+        self.handler = GapHandler(frozenset({"binance"}))
         asyncio.run(self.handler.start(self.state))
 
     def feed(self, *events: Event) -> list[Gap]:

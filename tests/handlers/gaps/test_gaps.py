@@ -1,11 +1,12 @@
 """Trade ids: every gap is found and none invented, through drops, doubles, reordering, crashes and redelivery."""
 
 import msgspec
-from gap_run import MINUTE, T0, Run, at, candle, trade
+from gap_run import BTC, MINUTE, T0, Run, at, candle, trade
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bus.clock import SECOND
+from bus.events import Quality
 from handlers.gaps.ranges import HOLES_KEPT, RESTARTED
 
 
@@ -61,12 +62,40 @@ def test_a_gap_that_shrinks_is_filled_and_what_is_left_is_told_in_the_same_batch
     assert run.open_ids() == set()
 
 
-def test_a_backfilled_page_closes_its_gap_at_once():
+def test_while_a_gap_is_healed_the_healer_alone_speaks_of_it():
     run = Run()
     run.feed(trade(0, 1), trade(501, 9))
     run.wait(20)
     page = [msgspec.structs.replace(trade(n, 1 + n / 100), source="backfill", recv=at(30)) for n in range(1, 501)]
-    assert [gap.state for gap in run.feed(*page)] == ["filled"]
+    assert run.feed(*page[:100]) == []
+    assert run.feed(*page[150:]) == []
+    run.feed(trade(502, 40))
+    assert run.wait(50) == []
+
+
+def test_a_hole_that_is_healed_before_it_was_told_is_no_gap():
+    run = Run()
+    run.feed(trade(0, 1), trade(3, 1))
+    run.feed(*(msgspec.structs.replace(trade(n, 1), source="backfill") for n in (1, 2)))
+    assert run.wait(50) == []
+
+
+def test_an_id_that_no_trade_has_is_no_hole():
+    run = Run()
+    remark = Quality(at(1), "binance", BTC, "trade", "not_a_trade", "info", "11", "insurance fund")
+    run.feed(trade(10, 1), remark, trade(12, 1.1))
+    assert run.wait(50) == []
+
+
+def test_a_remark_may_be_read_long_before_or_after_its_neighbours():
+    run = Run()
+    early = Quality(at(1), "binance", BTC, "trade", "not_a_trade", "info", "13", "insurance fund")
+    late = Quality(at(1), "binance", BTC, "trade", "not_a_trade", "info", "11", "insurance fund")
+    run.feed(trade(10, 1), early)
+    run.feed(trade(12, 1.1), trade(14, 1.2))
+    run.wait(50)
+    assert run.open_ids() == {11}
+    run.feed(late)
     assert run.open_ids() == set()
 
 

@@ -1,0 +1,60 @@
+"""Whether what an exchange's history gave is complete: by ids that rise by one, or against its own candles."""
+
+from collections import defaultdict
+from collections.abc import Iterable
+from decimal import Decimal
+from typing import Final
+
+from bus.clock import SECOND
+from bus.events import Candle, Trade
+
+MINUTE: Final = 60 * SECOND
+
+
+class IdCheck:
+    """Which ids of a range have not come. They come in rising order."""
+
+    def __init__(self, first: int, last: int) -> None:
+        self._last = last
+        self._next = first
+        self._missing: list[tuple[int, int]] = []
+        self.count = 0
+
+    def take(self, trades: Iterable[Trade]) -> None:
+        """Note a page."""
+        for trade in trades:
+            number = int(trade.id)
+            if number < self._next:
+                continue
+            if number > self._next:
+                self._missing.append((self._next, number - 1))
+            self._next = number + 1
+            self.count += 1
+
+    def missing(self) -> list[tuple[int, int]]:
+        """Return the ranges that have not come, both ends included."""
+        rest = [(self._next, self._last)] if self._next <= self._last else []
+        return self._missing + rest
+
+
+class VolumeCheck:
+    """Whether trades add up to the volume of the exchange's own one-minute candles."""
+
+    def __init__(self) -> None:
+        self._volumes: defaultdict[int, Decimal] = defaultdict(Decimal)
+        self._seen: set[str] = set()
+        self.count = 0
+
+    def take(self, trades: Iterable[Trade]) -> None:
+        """Note a page; pages may overlap."""
+        for trade in trades:
+            if trade.ts is not None and trade.id not in self._seen:
+                self._seen.add(trade.id)
+                self._volumes[trade.ts // MINUTE * MINUTE] += Decimal(trade.amount)
+                self.count += 1
+
+    def differing(self, candles: Iterable[Candle]) -> list[int]:
+        """Return the opening times (ns) of the minutes that do not add up, those without a candle included."""
+        stated = {candle.open_ts: Decimal(candle.volume) for candle in candles}
+        minutes = sorted(stated.keys() | self._volumes.keys())
+        return [minute for minute in minutes if stated.get(minute, Decimal()) != self._volumes.get(minute, Decimal())]

@@ -1,0 +1,123 @@
+"""Heals the gaps of one exchange, one at a time, within what the request limits leave to spare.
+
+What is refetched is published as `backfill`, without what has been published already. A gap is `filled` when the
+exchange's history proves complete, and `unfillable` with the reason when it does not.
+"""
+
+from collections.abc import Iterator
+from typing import Final
+
+import msgspec
+import structlog
+
+from bus import metrics
+from bus.clock import SECOND, Clock
+from bus.errors import BusUnavailable, ExchangeUnavailable, MalformedFrame, RequestRefused
+from bus.events import Gap
+from bus.interface import EventBus
+from daemon.collectors.exchange import ExchangeCollector
+from daemon.exchanges.base import FeedKey, Span
+from daemon.healing.checks import MINUTE
+from daemon.healing.queue import GapQueue
+from daemon.healing.repair import Repair, Verdict
+from handlers.gaps.wording import identity
+
+log = structlog.get_logger(__name__)
+
+SETTLING: Final = 5 * SECOND
+"""Time (ns) after which an exchange's history shows what has just happened."""
+ATTEMPTS: Final = 4
+"""How often history that lacks something is asked: it may lag behind."""
+FLUSH_DEADLINE: Final = 30.0
+
+
+class Healer:
+    """Works through the queue of one exchange's gaps with that exchange's collector."""
+
+    def __init__(self, collector: ExchangeCollector, queue: GapQueue, bus: EventBus, clock: Clock) -> None:
+        self._collector = collector
+        self._repair = Repair(collector)
+        self._queue = queue
+        self._bus = bus
+        self._clock = clock
+
+    async def run(self) -> None:
+        """Heal until cancelled."""
+        while True:
+            gap = await self._queue.next()
+            if (early := _due(gap) - self._clock.now()) > 0:
+                self._queue.delay(gap, early / SECOND)
+                continue
+            try:
+                await self._heal(gap)
+            except (ExchangeUnavailable, BusUnavailable) as error:
+                log.warning("gap not healed yet", exchange=gap.exchange, symbol=gap.symbol, reason=str(error))
+                self._queue.postpone(gap)
+
+    async def _heal(self, gap: Gap) -> None:
+        await self._bus.publish([self._now(gap, state="filling")])
+        try:
+            verdict = await self._judge(gap)
+        except (RequestRefused, MalformedFrame) as error:
+            verdict = Verdict("unfillable", str(error))
+        if verdict.state == "unfillable" and self._queue.attempts(gap) < ATTEMPTS - 1:
+            self._queue.postpone(gap)
+            return
+        said = list(self._said(gap, verdict))
+        await self._bus.publish(said)
+        await self._bus.flush(FLUSH_DEADLINE)
+        await self._queue.note(said)
+        for settled in said:
+            metrics.GAPS_HEALED.labels(gap.exchange, gap.channel, settled.state).inc()
+        log.info("gap settled", exchange=gap.exchange, symbol=gap.symbol, channel=gap.channel, state=said[0].state)
+
+    async def _judge(self, gap: Gap) -> Verdict:
+        if gap.from_ts is None or gap.to_ts is None:
+            return Verdict("unfillable", "nobody knows when it began and ended")
+        span = Span(gap.from_ts, gap.to_ts, gap.from_id, gap.to_id)
+        if gap.channel == "trade" and gap.from_id and gap.to_id:
+            return await self._repair.trades_by_id(gap.symbol, span, int(gap.from_id), int(gap.to_id))
+        feeds = self._feeds(gap)
+        if not feeds:
+            return Verdict("unfillable", f"there is no history of {gap.channel} messages to ask for")
+        verdicts = [await self._each(gap, feed, span) for feed in feeds]
+        return next((verdict for verdict in verdicts if verdict.state != "filled"), verdicts[0])
+
+    def _feeds(self, gap: Gap) -> list[FeedKey]:
+        """Return the feeds that a gap is about and that have a history; `*` means every symbol."""
+        if gap.channel not in {"trade", "candle"}:
+            return []
+        timeframe = gap.reason.partition(":")[0] if gap.channel == "candle" else ""
+        if gap.symbol != "*":
+            return [FeedKey(gap.symbol, gap.channel, timeframe)]
+        return [feed for feed in self._collector.feeds if feed.channel == gap.channel]
+
+    async def _each(self, gap: Gap, feed: FeedKey, span: Span) -> Verdict:
+        if feed.channel == "candle":
+            return await self._repair.candles(feed, span)
+        return await self._repair.trades_by_volume(feed.symbol, span, again=gap.symbol == "*")
+
+    def _said(self, gap: Gap, verdict: Verdict) -> Iterator[Gap]:
+        """Word a verdict. Where only a part cannot be had, that part is told as gaps of its own."""
+        whole = verdict.missing == [(int(gap.from_id or 0), int(gap.to_id or 0))]
+        if not verdict.missing or whole:
+            yield self._now(gap, state=verdict.state, reason=f"{gap.reason}; {verdict.reason}")
+            return
+        yield self._now(gap, state="filled", reason=f"{gap.reason}; {verdict.reason}, told as gaps of their own")
+        for first, last in verdict.missing:
+            own = identity(("trade", gap.exchange, gap.symbol, ""), first, last)
+            yield self._now(
+                gap, id=own, from_id=str(first), to_id=str(last), state="unfillable",
+                reason=f"{last - first + 1} trades missing by id; the exchange's history lacks them",
+            )  # fmt: skip
+
+    def _now(self, gap: Gap, **changes: str) -> Gap:
+        return msgspec.structs.replace(gap, ts=self._clock.now(), **changes)
+
+
+def _due(gap: Gap) -> int:
+    """Return when a gap can be judged (ns): its minutes are over and the exchange's history has caught up."""
+    end = gap.ts if gap.to_ts is None else gap.to_ts
+    if gap.channel == "trade" and gap.from_id is None:
+        end = -(-(end + 1) // MINUTE) * MINUTE
+    return end + SETTLING

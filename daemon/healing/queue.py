@@ -1,0 +1,106 @@
+"""The gaps of one exchange that wait to be healed; kept next to the bus, so that a restart forgets none."""
+
+import asyncio
+from collections.abc import Iterable
+from dataclasses import dataclass
+from random import Random
+from typing import Final
+
+import msgspec
+
+from bus import metrics
+from bus.clock import Clock
+from bus.events import Gap
+from bus.handler import StateStore
+from daemon.resilience.backoff import Backoff
+
+LONGEST_PAUSE: Final = 600.0
+"""Seconds at most between two attempts at one gap."""
+LOOK: Final = 1.0
+
+
+@dataclass
+class Waiting:
+    """A gap and when it may be tried again (monotonic seconds)."""
+
+    gap: Gap
+    backoff: Backoff
+    not_before: float = 0.0
+
+
+class GapQueue:
+    """Newest gaps first: what happened just now matters most, and exchanges keep the newest trades longest."""
+
+    def __init__(self, exchange: str, clock: Clock, random: Random) -> None:
+        self.exchange = exchange
+        self._clock = clock
+        self._random = random
+        self._waiting: dict[str, Waiting] = {}
+        self._state: StateStore | None = None
+        self._wake = asyncio.Event()
+
+    def __len__(self) -> int:
+        return len(self._waiting)
+
+    @property
+    def _key(self) -> str:
+        return f"healing.{self.exchange}"
+
+    async def load(self, state: StateStore) -> None:
+        """Take up what the last life left. Raises BusUnavailable."""
+        self._state = state
+        for value in (await state.load(self._key)).values():
+            self._put(msgspec.msgpack.decode(value, type=Gap))
+
+    async def note(self, gaps: Iterable[Gap]) -> None:
+        """Take note of gaps of this exchange: open ones wait, settled ones do not. Raises BusUnavailable."""
+        changes: dict[str, bytes] = {}
+        for gap in gaps:
+            if gap.state == "open":
+                changes[gap.id] = msgspec.msgpack.encode(gap)
+                self._put(gap)
+            elif gap.state != "filling":
+                changes[gap.id] = b""
+                self._waiting.pop(gap.id, None)
+        if changes and self._state is not None:
+            await self._state.save(self._key, changes)
+        self._count()
+
+    def postpone(self, gap: Gap) -> None:
+        """Try a gap again later: its exchange cannot be asked now."""
+        waiting = self._waiting.get(gap.id)
+        if waiting is not None:
+            waiting.not_before = self._clock.monotonic() + waiting.backoff.next()
+
+    def delay(self, gap: Gap, seconds: float) -> None:
+        """Try a gap in so many seconds: it cannot be judged before."""
+        waiting = self._waiting.get(gap.id)
+        if waiting is not None:
+            waiting.not_before = self._clock.monotonic() + seconds
+
+    def attempts(self, gap: Gap) -> int:
+        """Return how often a gap has been postponed."""
+        waiting = self._waiting.get(gap.id)
+        return waiting.backoff.failures if waiting else 0
+
+    async def next(self) -> Gap:
+        """Wait for a gap that may be tried now, and return the newest; it stays until it is settled."""
+        while True:
+            now = self._clock.monotonic()
+            ready = [waiting.gap for waiting in self._waiting.values() if waiting.not_before <= now]
+            if ready:
+                return max(ready, key=lambda gap: gap.to_ts or gap.ts)
+            if self._waiting:
+                await self._clock.sleep(LOOK)
+            else:
+                self._wake.clear()
+                await self._wake.wait()
+
+    def _put(self, gap: Gap) -> None:
+        if gap.id not in self._waiting:
+            self._waiting[gap.id] = Waiting(gap, Backoff(self._random, first=2.0, longest=LONGEST_PAUSE, least=1.0))
+            self._count()
+            self._wake.set()
+
+    def _count(self) -> None:
+        metrics.GAPS_WAITING.labels(self.exchange).set(len(self._waiting))
