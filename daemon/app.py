@@ -166,7 +166,7 @@ async def _start_collectors(
         wired.supervisor.start(f"collect:{exchange.name}", collector.run)
         _start_healing(wired, collector)
         keep = partial(keep_instruments, collector, pool, wired.clock)
-        wired.supervisor.start(f"instruments:{exchange.name}", keep, may_end=True)
+        wired.supervisor.start(f"instruments:{exchange.name}", keep)
 
 
 def _start_healing(wired: _Wired, collector: ExchangeCollector) -> None:

@@ -16,17 +16,18 @@ LOOK: Final = 1.0
 
 
 async def keep_instruments(collector: ExchangeCollector, pool: "asyncpg.Pool[Any]", clock: Clock) -> None:
-    """Store an exchange's symbols once they are loaded, then end."""
+    """Store an exchange's symbols each time they were loaded."""
+    stored = 0
     while True:
-        loaded = collector.instruments
-        if loaded:
+        loads = collector.listing.loads
+        if loads != stored:
             try:
-                changed = await store_instruments(pool, loaded.values())
+                changed = await store_instruments(pool, collector.listing.instruments.values())
             except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
                 log.warning(
                     "instruments not stored yet", exchange=collector.name, error=str(error) or type(error).__name__
                 )
             else:
                 log.info("instruments stored", exchange=collector.name, changed=changed)
-                return
+                stored = loads
         await clock.sleep(LOOK)

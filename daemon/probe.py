@@ -93,7 +93,7 @@ async def probe(exchange: Exchange) -> Result:
                     delivery = await consumer.read(0.5)
                     for event in (event for frame in delivery.frames for event in frame.events):
                         if isinstance(event, MarketEvent):
-                            return Result(ok=True, text=f"delivers, {len(collector.instruments)} symbols")
+                            return Result(ok=True, text=f"delivers, {len(collector.listing.instruments)} symbols")
                         if type(event) is Feed and event.reason:
                             last = event.reason
         except TimeoutError:

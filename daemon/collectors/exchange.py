@@ -13,7 +13,7 @@ import structlog
 
 from bus import metrics
 from bus.clock import Clock
-from bus.errors import BusUnavailable, ExchangeUnavailable, RequestRefused
+from bus.errors import BusUnavailable, RequestRefused
 from bus.events import Breaker, Event, Trade
 from bus.interface import EventBus
 from daemon.collectors.board import FeedBoard
@@ -22,13 +22,14 @@ from daemon.collectors.dialler import Dialler
 from daemon.collectors.gate import Gate
 from daemon.collectors.intake import Intake
 from daemon.collectors.line import Line
+from daemon.collectors.listing import Listing
 from daemon.collectors.outbox import Outbox
 from daemon.collectors.polling import Poller
 from daemon.collectors.requests import RequestWorker
 from daemon.collectors.rest import RestClient
 from daemon.collectors.symbols import FeedSettings, why_not
 from daemon.collectors.tasks import cancel, keep_running
-from daemon.exchanges.base import Exchange, FeedKey, Instrument, Span, Translated
+from daemon.exchanges.base import Exchange, FeedKey, Span, Translated
 from daemon.resilience.backoff import Backoff
 from daemon.resilience.breaker import CircuitBreaker
 from daemon.resilience.limiter import WeightLimiter
@@ -72,6 +73,8 @@ class ExchangeCollector:
         self.rest = RestClient(exchange, settings.endpoints.rest, session, self._gate, clock, random)
         """The one REST client of this exchange: whoever wants history goes through its limits."""
         self._intake = Intake(exchange, self._board, self._outbox, clock)
+        self.listing = Listing(exchange, self.rest, self._intake, self._outbox, clock, random)
+        """The exchange's symbols."""
         self._worker = RequestWorker(exchange, self.rest, self._intake, self._outbox, clock, random)
         self._poller = Poller(exchange, self.rest, self._intake, self._board, self._outbox, clock, random)
         self._dialler = Dialler(exchange, session, self._gate, clock)
@@ -103,11 +106,6 @@ class ExchangeCollector:
 
     # the public side
 
-    @property
-    def instruments(self) -> Mapping[str, Instrument]:
-        """The exchange's symbols, empty until they are loaded."""
-        return self._exchange.instruments
-
     async def run(self) -> None:
         """Deliver the wanted feeds until cancelled."""
         try:
@@ -119,6 +117,7 @@ class ExchangeCollector:
             await self._load_instruments()
             self._loaded = True
             await self.add(list(self._wanted))
+            self._start("symbols", self._follow_listing)
             await asyncio.gather(*self._tasks)
         finally:
             await cancel([*self._lines.values(), *self._polls.values(), *self._tasks])
@@ -130,7 +129,7 @@ class ExchangeCollector:
 
     async def add(self, feeds: Iterable[FeedKey]) -> dict[FeedKey, str]:
         """Deliver more feeds without touching the others; return those that the exchange cannot deliver, and why."""
-        carried = set(self._polls).union(*(line.feeds for line in self._lines))
+        carried = self._carried()
         new = [feed for feed in dict.fromkeys(feeds) if feed not in carried]
         self._wanted.update(dict.fromkeys(new))
         self._board.add(feed for feed in new if feed not in self._board.watches)
@@ -149,12 +148,7 @@ class ExchangeCollector:
         gone = list(feeds)
         for feed in gone:
             self._wanted.pop(feed, None)
-            if (poll := self._polls.pop(feed, None)) is not None:
-                await cancel([poll])
-        for line in list(self._lines):
-            line.remove(gone)
-            if not line.feeds:
-                await cancel([self._lines.pop(line)])
+        await self._drop(gone)
         self._board.remove(gone)
         await self._outbox.publish()
 
@@ -224,25 +218,40 @@ class ExchangeCollector:
     async def _load_instruments(self) -> None:
         """Ask for the symbols until they are there; until then every feed is down and says why."""
         backoff = Backoff(self._random, first=1.0, longest=60.0, least=0.2)
-        while reason := await self._ask_for_instruments():
+        while reason := await self.listing.load():
             log.warning("no symbol list yet", exchange=self.name, reason=reason)
             self._board.down(self._wanted, f"no symbol list yet: {reason}")
             await self._outbox.publish()
             await self._clock.sleep(backoff.next())
         log.info("symbols loaded", exchange=self.name, symbols=len(self._exchange.instruments))
 
-    async def _ask_for_instruments(self) -> str:
-        """Ask for all lists; return why one of them is not there, "" when all are."""
-        for request in self._exchange.instruments_requests():
-            try:
-                body = await self.rest.get(request)
-            except (ExchangeUnavailable, RequestRefused) as error:
-                return str(error)
-            digest = self._intake.answer(request, body, self.rest.url(request))
-            await self._outbox.publish(digest.events)
-        return "" if self._exchange.instruments else "the answer names no symbol"
+    async def _follow_listing(self) -> None:
+        """Stop the feeds of symbols that are listed no more, each alone, and deliver those that can be had again."""
+        while True:
+            await self.listing.next_load()
+            for feed in [feed for feed in self._carried() if (why_not(self._exchange, feed))]:
+                reason = why_not(self._exchange, feed)
+                log.warning("feed stopped", exchange=self.name, reason=reason)
+                await self._drop([feed])
+                self._board.down([feed], reason)
+            await self.add(list(self._wanted))
 
     # delivering
+
+    def _carried(self) -> set[FeedKey]:
+        """Return the feeds that a connection or a poll delivers."""
+        return set(self._polls).union(*(line.feeds for line in self._lines))
+
+    async def _drop(self, feeds: Iterable[FeedKey]) -> None:
+        """Stop delivering feeds; a connection that is left without any ends."""
+        gone = list(feeds)
+        for feed in gone:
+            if (poll := self._polls.pop(feed, None)) is not None:
+                await cancel([poll])
+        for line in list(self._lines):
+            line.remove(gone)
+            if not line.feeds:
+                await cancel([self._lines.pop(line)])
 
     def _deliver(self, feeds: Iterable[FeedKey]) -> None:
         """Give each feed to a poll, or to a connection that has room for its streams."""
@@ -268,7 +277,8 @@ class ExchangeCollector:
         while True:
             await self._clock.sleep(WATCH_INTERVAL)
             for line in self._lines:
-                line.revive()
+                if line.revive():
+                    self.listing.doubt()
             await self._outbox.publish()
 
     def _start(self, what: str, run: Callable[[], Awaitable[None]]) -> None:

@@ -76,11 +76,13 @@ class Line:
         for life in self._lives:
             life.connection.remove(list(gone), streams)
 
-    def revive(self) -> None:
-        """Subscribe anew to each feed that fell silent, alone: the others are not touched."""
-        for watch in self._around.board.stale(self.feeds):
+    def revive(self) -> int:
+        """Subscribe anew to each feed that fell silent, alone: the others are not touched. Return how many did."""
+        silent = self._around.board.stale(self.feeds)
+        for watch in silent:
             if self._lives:
                 self._lives[-1].connection.again(watch.key)
+        return len(silent)
 
     async def run(self) -> None:
         """Keep the feeds delivered until cancelled."""
