@@ -62,6 +62,18 @@ class Consumer(Protocol):
         ...
 
 
+class Lease(Protocol):
+    """The right to act, where several processes could: to publish an exchange's feeds, to run a handler."""
+
+    async def renew(self) -> bool:
+        """Take or keep it where nobody else has it, and say whether it is held. Raises BusUnavailable."""
+        ...
+
+    async def release(self) -> bool:
+        """Give it up; say whether another process waits to take over. Raises BusUnavailable."""
+        ...
+
+
 class EventBus(Protocol):
     """Publishes events onto streams and hands out consumers."""
 
@@ -78,6 +90,18 @@ class EventBus(Protocol):
         A queued event is written exactly once, through reconnections and server restarts, until `close`.
         Raises BusUnavailable when the bus has been closed.
         """
+        ...
+
+    def lease(self, name: str, fenced: str | None = None) -> Lease:
+        """Return this process's claim to something.
+
+        With `fenced`, an exchange, nothing is written to its market streams from then on while another process holds
+        the lease.
+        """
+        ...
+
+    async def tail(self, exchange: str, channel: str, since: int) -> list[Event]:
+        """Return what stands on a market stream since a time (ns), oldest first. Raises BusUnavailable."""
         ...
 
     async def flush(self, deadline: float) -> None:

@@ -84,6 +84,14 @@ class LocalBus:
         stream = self._streams.get(name)
         return self._closed or stream is None or not self._groups or len(stream.frames) < MAX_FRAMES
 
+    def lease(self, name: str, fenced: str | None = None) -> "LocalLease":  # noqa: ARG002 # there is one process
+        """See `EventBus.lease`."""
+        return LocalLease()
+
+    async def tail(self, exchange: str, channel: str, since: int) -> list[Event]:  # noqa: ARG002 # it has no times
+        """See `EventBus.tail`."""
+        return [event for frame in self.frames(self.names.market(exchange, channel)) for event in frame.events]
+
     async def flush(self, deadline: float) -> None:  # nothing is ever under way
         """See `EventBus.flush`."""
 
@@ -110,6 +118,18 @@ class LocalBus:
         needed = min(group.oldest_needed(name) for group in self._groups.values())
         while frames and frames[0].seq < needed:
             frames.popleft()
+
+
+class LocalLease:
+    """A lease where nobody else could take it."""
+
+    async def renew(self) -> bool:
+        """See `Lease.renew`."""
+        return True
+
+    async def release(self) -> bool:
+        """See `Lease.release`."""
+        return False
 
 
 class LocalConsumer:

@@ -17,6 +17,9 @@ PUBLISH_QUEUE: Final = Gauge("marketd_publish_queue_events", "Events waiting to 
 PUBLISH_QUEUE_LIMIT: Final = Gauge("marketd_publish_queue_limit_events", "Events the queue holds before sockets wait")
 PUBLISH_SECONDS: Final = Histogram("marketd_publish_seconds", "Round trip of one write to the bus", buckets=_FAST)
 PUBLISH_BLOCKED: Final = Counter("marketd_publish_blocked_seconds_total", "Time publishers waited for room")
+FENCED: Final = Counter(
+    "marketd_fenced_events_total", "Events left to the process that has taken the lease over", ["stream"]
+)
 BUS_CONNECTED: Final = Gauge("marketd_bus_connected", "1 while the bus is reachable")
 BUS_RECONNECTS: Final = Counter("marketd_bus_reconnects_total", "Times the bus was reached again after a break")
 TRIMMED: Final = Counter("marketd_trimmed_entries_total", "Stream entries removed by the trimming janitor", ["stream"])

@@ -19,6 +19,7 @@ from bus.events import Dead, Event, Gap, MarketEvent
 from bus.frames import Frame
 from bus.handler import Batch, Handler, Position
 from bus.interface import Consumer, Delivery, EventBus, Group, Loss
+from bus.leadership import Leadership
 
 T = TypeVar("T")
 log = structlog.get_logger(__name__)
@@ -39,13 +40,25 @@ class Subscription:
         self._handler = handler
         self._clock = clock
         self._random = random
+        self._leadership = Leadership(f"handler {handler.name}", bus.lease(f"handler:{handler.name}"), clock)
         self._next_tick = 0.0
         self._read_failures = 0
         self.caught_up = asyncio.Event()
         """Set while the last read found nothing left to do."""
 
+    @property
+    def acts(self) -> bool:
+        """Whether the handler is fed by this process."""
+        return self._leadership.held
+
     async def run(self) -> None:
-        """Start the handler and feed it until cancelled. An error here is the handler's crash: run again from new."""
+        """Feed the handler whenever no other process does, until cancelled.
+
+        An error here is the handler's crash: run again from new.
+        """
+        await self._leadership.while_held(self._feed)
+
+    async def _feed(self) -> None:
         group = Group(
             self._handler.name,
             self._handler.channels,

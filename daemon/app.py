@@ -171,7 +171,7 @@ async def _start_collectors(
 
 def _start_healing(wired: _Wired, collector: ExchangeCollector) -> None:
     """Start what refetches an exchange's gaps; it stands with the collector, whose request limits it shares."""
-    queue = GapQueue(collector.name, wired.clock, wired.random)
+    queue = GapQueue(collector.name, wired.bus.state, wired.clock, wired.random)
     subscription = Subscription(wired.bus, HealingHandler(queue), wired.clock, wired.random)
     wired.subscriptions.append(subscription)
     wired.supervisor.start(f"handle:healing.{collector.name}", subscription.run)
@@ -248,9 +248,10 @@ def _drain_steps(wired: _Wired) -> list[DrainStep]:
     collecting = [name for name in supervisor.status() if name.startswith(("collect:", "heal:")) or name == "control"]
 
     async def catch_up() -> None:
-        for subscription in wired.subscriptions:
+        acting = [subscription for subscription in wired.subscriptions if subscription.acts]
+        for subscription in acting:
             subscription.caught_up.clear()
-        await asyncio.gather(*(subscription.caught_up.wait() for subscription in wired.subscriptions))
+        await asyncio.gather(*(subscription.caught_up.wait() for subscription in acting))
 
     steps: list[tuple[str, Callable[[], Awaitable[object]]]] = [
         ("collectors", partial(supervisor.stop, *collecting)),

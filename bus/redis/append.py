@@ -2,7 +2,8 @@
 
 Each stream has a head, kept by the server next to it: the id and frame number of its last frame. A frame is appended
 only if the head is still what its writer thinks; the script does both at once. A frame that is sent again after it has
-landed meets a newer head and changes nothing; two writers of one stream never use a frame number twice.
+landed meets a newer head and changes nothing; two writers of one stream never use a frame number twice. Where a lease
+says who may write, the script checks that first.
 """
 
 from collections.abc import Sequence
@@ -17,12 +18,17 @@ EntryId: TypeAlias = tuple[int, int]
 """An entry id `ms-n` as two integers, which compare as the server compares them."""
 
 SCRIPT: Final = """
+if KEYS[3] and redis.call('GET', KEYS[3]) ~= ARGV[6] then return 'fenced' end
 local head = redis.call('GET', KEYS[2]) or ''
 if head ~= ARGV[1] then return head end
 redis.call('XADD', KEYS[1], ARGV[2], 'v', '1', 'seq', ARGV[3], 'n', ARGV[4], 'events', ARGV[5])
 redis.call('SET', KEYS[2], ARGV[2] .. ' ' .. ARGV[3])
 return 1
 """
+
+
+FENCED: Final = b"fenced"
+"""The script's answer to a writer that no longer holds the lease."""
 
 
 class Head(NamedTuple):

@@ -1,21 +1,26 @@
 """The event bus on Redis Streams, put together from its parts."""
 
 import asyncio
+import os
 import socket
 from collections.abc import Sequence
 from random import Random
+from uuid import uuid4
 
-from bus.clock import Clock, SystemClock
+from bus.clock import MILLISECOND, Clock, SystemClock
 from bus.errors import BusUnavailable
 from bus.events import Event
+from bus.frames import decode_frame
 from bus.interface import Group
-from bus.redis.connection import check_server, connect
+from bus.redis.connection import check_server, connect, reaching
 from bus.redis.consumer import RedisConsumer
-from bus.redis.publisher import Publisher
+from bus.redis.lease import RedisLease
+from bus.redis.publisher import Fence, Publisher
 from bus.redis.state import RedisState
 from bus.streams import StreamNames
 
 CLOSE_DEADLINE = 2.0
+CONSUMER = "marketd"
 
 
 class RedisBus:
@@ -28,6 +33,7 @@ class RedisBus:
         self.state = RedisState(self.client, names, url)
         self._clock = clock
         self._instance = instance
+        self._owner = f"{socket.gethostname()}:{os.getpid()}:{uuid4().hex[:12]}"
         self._publisher = Publisher(self.client, names, clock, random)
         self._writer = asyncio.create_task(self._publisher.run(), name="bus writer")
 
@@ -43,12 +49,10 @@ class RedisBus:
     ) -> "RedisBus":
         """Connect and make sure that the server keeps what it is given.
 
-        `instance` names this process among the consumers of its groups (default: the host's name).
+        `instance` names the consumer in its groups: one name for all, since one process at a time feeds a handler.
         Raises BusUnavailable, and ConfigError for a server that evicts.
         """
-        bus = cls(
-            url, StreamNames(prefix), clock or SystemClock(), random or Random(), instance or socket.gethostname()
-        )
+        bus = cls(url, StreamNames(prefix), clock or SystemClock(), random or Random(), instance or CONSUMER)
         try:
             await check_server(bus.client, url)
         except BaseException:
@@ -70,6 +74,20 @@ class RedisBus:
         if self._writer.done():
             raise BusUnavailable("the bus is closed")
         await self._publisher.publish(events)
+
+    def lease(self, name: str, fenced: str | None = None) -> RedisLease:
+        """See `EventBus.lease`."""
+        lease = RedisLease(self.client, self.url, f"{self.names.prefix}:lease:{name}", self._owner)
+        if fenced is not None:
+            self._publisher.fence(fenced, Fence(lease.key, lease.owner))
+        return lease
+
+    async def tail(self, exchange: str, channel: str, since: int) -> list[Event]:
+        """See `EventBus.tail`."""
+        stream = self.names.market(exchange, channel)
+        async with reaching(self.url):
+            entries = await self.client.xrange(stream, str(since // MILLISECOND))
+        return [event for entry, fields in entries for event in decode_frame(stream, entry.decode(), fields)[0].events]
 
     async def flush(self, deadline: float) -> None:
         """See `EventBus.flush`."""

@@ -9,7 +9,7 @@ import asyncio
 from collections import deque
 from collections.abc import Sequence
 from random import Random
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import structlog
 from redis.exceptions import NoScriptError, RedisError
@@ -17,9 +17,9 @@ from redis.exceptions import NoScriptError, RedisError
 from bus import metrics
 from bus.clock import MILLISECOND, Clock
 from bus.errors import BusUnavailable
-from bus.events import Book, Event
+from bus.events import Book, Event, MarketEvent
 from bus.frames import MAX_EVENTS, encode_events
-from bus.redis.append import SCRIPT, EntryId, Head, OutFrame, head_key, landed, next_id, read_head, renumber
+from bus.redis.append import FENCED, SCRIPT, EntryId, Head, OutFrame, head_key, landed, next_id, read_head, renumber
 from bus.redis.connection import ANSWER_DEADLINE, Client
 from bus.redis.wire import Command, Wire
 from bus.streams import StreamNames
@@ -38,13 +38,21 @@ def _weight(event: Event) -> int:
     return 1 + (len(event.bids) + len(event.asks)) // LEVELS_PER_UNIT if type(event) is Book else 1
 
 
+class Fence(NamedTuple):
+    """The lease that a stream's writer must hold: its key and who should have it."""
+
+    key: str
+    owner: str
+
+
 class _Stream:
     """One stream's way out: events queued, frames not confirmed yet, frames that landed, and the head they follow."""
 
-    __slots__ = ("expected", "head_key", "last", "name", "outbox", "queue", "ring", "seq")
+    __slots__ = ("expected", "fence", "head_key", "last", "name", "outbox", "queue", "ring", "seq")
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, fence: Fence | None) -> None:
         self.name = name
+        self.fence = fence
         self.head_key = head_key(name)
         self.queue: deque[Event] = deque()
         self.outbox: deque[OutFrame] = deque()
@@ -86,6 +94,7 @@ class Publisher:
         self._streams: dict[str, _Stream] = {}
         self._routes: dict[tuple[str, type], _Stream] = {}
         self._listed: set[str] = set()
+        self._fences: dict[str, Fence] = {}
         self._queued = 0
         self._ring_bytes = 0
         self._wake = asyncio.Event()
@@ -102,8 +111,16 @@ class Publisher:
         stream = self._routes.get(key)
         if stream is None:
             name = self._names.of(event)
-            stream = self._routes[key] = self._streams.setdefault(name, _Stream(name))
+            fence = self._fences.get(key[0]) if isinstance(event, MarketEvent) else None
+            stream = self._routes[key] = self._streams.setdefault(name, _Stream(name, fence))
         return stream
+
+    def fence(self, exchange: str, fence: Fence) -> None:
+        """From now on write an exchange's market streams only while this lease is held."""
+        self._fences[exchange] = fence
+        for (named, _), stream in self._routes.items():
+            if named == exchange and self._names.parse(stream.name):
+                stream.fence = fence
 
     async def publish(self, events: Sequence[Event]) -> None:
         """Queue events; wait for room when the bound is reached."""
@@ -221,10 +238,12 @@ class Publisher:
         token = stream.expected or b""
         for frame in stream.outbox:
             seq = str(frame.seq)
-            commands.append((
-                "EVALSHA", self._script, 2, stream.name, stream.head_key, token, frame.id, seq, frame.count,
-                frame.payload,
-            ))  # fmt: skip
+            values = (token, frame.id, seq, frame.count, frame.payload)
+            if stream.fence is None:
+                commands.append(("EVALSHA", self._script, 2, stream.name, stream.head_key, *values))
+            else:
+                key, owner = stream.fence
+                commands.append(("EVALSHA", self._script, 3, stream.name, stream.head_key, key, *values, owner))
             token = f"{frame.id} {seq}".encode()
         return len(stream.outbox)
 
@@ -236,11 +255,25 @@ class Publisher:
                 return
             if isinstance(answer, Exception):
                 raise answer
+            if answer == FENCED:
+                self._drop(stream)
+                return
             if answer != 1:
                 log.info("stream has another head than expected", stream=stream.name, head=answer)
                 await self._align(stream, answer)
                 return
             self._confirm(stream)
+
+    def _drop(self, stream: _Stream) -> None:
+        """Another process publishes this stream now, from the same feeds: what waits here is its to publish."""
+        frames, events = list(stream.outbox), list(stream.queue)
+        count = sum(frame.count for frame in frames) + len(events)
+        log.warning("another process publishes this stream", stream=stream.name, events_dropped=count)
+        metrics.FENCED.labels(stream.name).inc(count)
+        stream.outbox.clear()
+        stream.queue.clear()
+        stream.expected = None
+        self._settled(sum(frame.weight for frame in frames) + sum(map(_weight, events)))
 
     def _confirm(self, stream: _Stream) -> None:
         """The first frame of the outbox stands on the stream: count it, keep it in the ring, make room."""
@@ -250,9 +283,13 @@ class Publisher:
         self._ring_bytes += len(frame.payload)
         while self._ring_bytes > RING_BYTES:
             self._forget_oldest()
-        self._queued -= frame.weight
         metrics.PUBLISHED.labels(stream.name).inc(frame.count)
         metrics.FRAMES.labels(stream.name).inc()
+        self._settled(frame.weight)
+
+    def _settled(self, weight: int) -> None:
+        """Make room: this much does not wait any more."""
+        self._queued -= weight
         metrics.PUBLISH_QUEUE.set(self._queued)
         if self._queued < QUEUE_LIMIT:
             self._room.set()

@@ -29,6 +29,7 @@ from daemon.collectors.requests import RequestWorker
 from daemon.collectors.rest import RestClient
 from daemon.collectors.symbols import FeedSettings, why_not
 from daemon.collectors.tasks import cancel, keep_running
+from daemon.collectors.turns import Turns
 from daemon.exchanges.base import Exchange, FeedKey, Span, Translated
 from daemon.resilience.backoff import Backoff
 from daemon.resilience.breaker import CircuitBreaker
@@ -66,6 +67,7 @@ class ExchangeCollector:
         self._clock = clock
         self._random = random
         self._outbox = Outbox(bus, clock)
+        self._turns = Turns(exchange, settings.digest(), bus, self._outbox, clock)
         self._board = FeedBoard(exchange.name, self._outbox, clock)
         self._gate = self._make_gate(bus)
         self.breakers: Mapping[str, CircuitBreaker] = {"ws": self._gate.websocket, "rest": self._gate.rest}
@@ -109,6 +111,9 @@ class ExchangeCollector:
     async def run(self) -> None:
         """Deliver the wanted feeds until cancelled."""
         try:
+            await self._turns.begin()
+            self._start("lease", self._turns.renew)
+            self._start("turns", self._turns.run)
             self._start("requests", self._worker.run)
             self._start("feeds", self._watch_feeds)
             self._board.add(self._wanted)
@@ -120,6 +125,7 @@ class ExchangeCollector:
             self._start("symbols", self._follow_listing)
             await asyncio.gather(*self._tasks)
         finally:
+            await self._turns.end()
             await cancel([*self._lines.values(), *self._polls.values(), *self._tasks])
             self._lines.clear()
             self._polls.clear()
@@ -183,6 +189,7 @@ class ExchangeCollector:
         """Return what the `status` command says of this exchange: plain values, ages in seconds, times in ns."""
         return {
             "exchange": self.name,
+            "publishing": self.publishing,
             "connections": sum(line.connections for line in self._lines),
             "breakers": {kind: breaker.state for kind, breaker in self.breakers.items()},
             "banned_until": self._gate.weight.banned_until if self._gate.weight.banned_for() else None,
@@ -198,6 +205,11 @@ class ExchangeCollector:
                 for watch in self._board.watches.values()
             ],
         }
+
+    @property
+    def publishing(self) -> bool:
+        """Whether this process publishes the feeds, or stands by while another one does."""
+        return self._outbox.publishing
 
     # starting
 
@@ -289,9 +301,9 @@ class ExchangeCollector:
 
     async def _say_farewell(self) -> None:
         """Tell the bus that nobody delivers these feeds any more: whoever finds gaps needs the moment."""
-        self._board.down(self._wanted, "stopped")
         try:
             async with asyncio.timeout(FAREWELL):
+                self._board.down(self._wanted, "stopped")
                 await self._outbox.publish()
         except (TimeoutError, BusUnavailable) as error:
             log.warning("the last feed states did not reach the bus", exchange=self.name, reason=str(error))

@@ -1,4 +1,8 @@
-"""One exchange's way to the bus: everything in the order in which it arose, and what waiting there does to us."""
+"""One exchange's way to the bus: everything in the order in which it arose, and what waiting there does to us.
+
+While another process publishes the same feeds, what we have is kept instead, and published from where that process
+stopped when we take over.
+"""
 
 import asyncio
 from collections.abc import Sequence
@@ -7,6 +11,7 @@ from typing import Final
 from bus.clock import Clock
 from bus.events import AnySystemEvent, Event
 from bus.interface import EventBus
+from daemon.collectors.standby import Seam, Standby
 
 NOTICEABLE: Final = 1.0
 """Seconds of waiting for the bus from which on silence is our own doing and no exchange's."""
@@ -21,6 +26,7 @@ class Outbox:
         self._turn = asyncio.Lock()  # first come, first served
         self._said: list[Event] = []
         self._waiting = 0
+        self._standby: Standby | None = None
         self.resumed = clock.monotonic()
         """When the bus last had room again after a noticeable wait; ages count from here at the earliest."""
 
@@ -29,9 +35,31 @@ class Outbox:
         """Whether somebody waits for the bus right now: then sockets are not read."""
         return self._waiting > 0
 
+    @property
+    def publishing(self) -> bool:
+        """Whether it is this process that publishes."""
+        return self._standby is None
+
     def say(self, event: AnySystemEvent) -> None:
         """Let a system event go out with the next `publish`, which whoever says something calls soon."""
         self._said.append(event)
+
+    def stand_by(self) -> None:
+        """Keep what comes from now on: another process publishes."""
+        if self._standby is None:
+            self._standby = Standby(self._clock)
+
+    async def take_over(self, exchange: str, channels: Sequence[str]) -> Seam:
+        """Publish what another process has not, and go on from there. Raises BusUnavailable."""
+        standby = self._standby
+        if standby is None:
+            return Seam([], [])
+        async with self._turn:
+            published = [event for name in channels for event in await self._bus.tail(exchange, name, standby.since)]
+            seam = standby.after(published)
+            self._standby = None
+            await self._bus.publish([*seam.events])
+        return seam
 
     async def publish(self, events: Sequence[Event] = ()) -> None:
         """Publish, after all that was handed over before. Raises BusUnavailable when the bus is closed."""
@@ -44,7 +72,10 @@ class Outbox:
         self._waiting += 1
         try:
             async with self._turn:
-                await self._bus.publish(events)
+                if self._standby is None:
+                    await self._bus.publish(events)
+                else:
+                    self._standby.add(events)
         finally:
             self._waiting -= 1
             if (now := self._clock.monotonic()) - began > NOTICEABLE:

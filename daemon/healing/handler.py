@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import ClassVar
 
 from bus.events import Event, Gap
-from bus.handler import Batch, Handler, StateStore
+from bus.handler import Batch, Handler
 from daemon.healing.queue import GapQueue
 
 
@@ -17,10 +17,6 @@ class HealingHandler(Handler):
     def __init__(self, queue: GapQueue) -> None:
         self.name = f"healing.{queue.exchange}"
         self._queue = queue
-
-    async def start(self, state: StateStore) -> None:
-        """Take up the gaps that were not settled. Raises BusUnavailable."""
-        await self._queue.load(state)
 
     async def handle(self, batch: Batch) -> Sequence[Event]:
         """Note new and settled gaps. Raises BusUnavailable."""

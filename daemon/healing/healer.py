@@ -28,6 +28,8 @@ SETTLING: Final = 5 * SECOND
 """Time (ns) after which an exchange's history shows what has just happened."""
 ATTEMPTS: Final = 4
 """How often history that lacks something is asked: it may lag behind."""
+STANDING_BY: Final = 1.0
+"""Seconds between two looks while another process publishes, and heals."""
 FLUSH_DEADLINE: Final = 30.0
 
 
@@ -44,15 +46,25 @@ class Healer:
     async def run(self) -> None:
         """Heal until cancelled."""
         while True:
+            if self._collector.publishing:
+                await self._next()
+            else:
+                await self._clock.sleep(STANDING_BY)
+
+    async def _next(self) -> None:
+        try:
             gap = await self._queue.next()
-            if (early := _due(gap) - self._clock.now()) > 0:
-                self._queue.delay(gap, early / SECOND)
-                continue
-            try:
-                await self._heal(gap)
-            except (ExchangeUnavailable, BusUnavailable) as error:
-                log.warning("gap not healed yet", exchange=gap.exchange, symbol=gap.symbol, reason=str(error))
-                self._queue.postpone(gap)
+        except BusUnavailable:
+            await self._clock.sleep(STANDING_BY)
+            return
+        if (early := _due(gap) - self._clock.now()) > 0:
+            self._queue.delay(gap, early / SECOND)
+            return
+        try:
+            await self._heal(gap)
+        except (ExchangeUnavailable, BusUnavailable) as error:
+            log.warning("gap not healed yet", exchange=gap.exchange, symbol=gap.symbol, reason=str(error))
+            self._queue.postpone(gap)
 
     async def _heal(self, gap: Gap) -> None:
         await self._bus.publish([self._now(gap, state="filling")])

@@ -1,8 +1,8 @@
 """The gaps of one exchange that wait to be healed; kept next to the bus, so that a restart forgets none."""
 
-import asyncio
 from collections.abc import Iterable
 from dataclasses import dataclass
+from math import inf
 from random import Random
 from typing import Final
 
@@ -16,7 +16,9 @@ from daemon.resilience.backoff import Backoff
 
 LONGEST_PAUSE: Final = 600.0
 """Seconds at most between two attempts at one gap."""
-LOOK: Final = 1.0
+LOOK: Final = 0.5
+REFRESH: Final = 2.0
+"""Seconds between two looks at what is saved: the process that hears of gaps may be another one."""
 
 
 @dataclass
@@ -31,13 +33,13 @@ class Waiting:
 class GapQueue:
     """Newest gaps first: what happened just now matters most, and exchanges keep the newest trades longest."""
 
-    def __init__(self, exchange: str, clock: Clock, random: Random) -> None:
+    def __init__(self, exchange: str, state: StateStore, clock: Clock, random: Random) -> None:
         self.exchange = exchange
+        self._state = state
         self._clock = clock
         self._random = random
         self._waiting: dict[str, Waiting] = {}
-        self._state: StateStore | None = None
-        self._wake = asyncio.Event()
+        self._refreshed = -inf
 
     def __len__(self) -> int:
         return len(self._waiting)
@@ -46,24 +48,26 @@ class GapQueue:
     def _key(self) -> str:
         return f"healing.{self.exchange}"
 
-    async def load(self, state: StateStore) -> None:
-        """Take up what the last life left. Raises BusUnavailable."""
-        self._state = state
-        for value in (await state.load(self._key)).values():
+    async def _refresh(self) -> None:
+        """Take up what the last life has left, and what another process has noted or settled."""
+        self._refreshed = self._clock.monotonic()
+        saved = await self._state.load(self._key)
+        for name in self._waiting.keys() - saved.keys():
+            del self._waiting[name]
+        for value in saved.values():
             self._put(msgspec.msgpack.decode(value, type=Gap))
 
     async def note(self, gaps: Iterable[Gap]) -> None:
         """Take note of gaps of this exchange: open ones wait, settled ones do not. Raises BusUnavailable."""
-        changes: dict[str, bytes] = {}
-        for gap in gaps:
+        changes = {gap.id: gap for gap in gaps if gap.state != "filling"}
+        if changes:
+            encoded = {name: msgspec.msgpack.encode(gap) * (gap.state == "open") for name, gap in changes.items()}
+            await self._state.save(self._key, encoded)
+        for gap in changes.values():
             if gap.state == "open":
-                changes[gap.id] = msgspec.msgpack.encode(gap)
                 self._put(gap)
-            elif gap.state != "filling":
-                changes[gap.id] = b""
+            else:
                 self._waiting.pop(gap.id, None)
-        if changes and self._state is not None:
-            await self._state.save(self._key, changes)
         self._count()
 
     def postpone(self, gap: Gap) -> None:
@@ -84,23 +88,23 @@ class GapQueue:
         return waiting.backoff.failures if waiting else 0
 
     async def next(self) -> Gap:
-        """Wait for a gap that may be tried now, and return the newest; it stays until it is settled."""
+        """Wait for a gap that may be tried now, and return the newest; it stays until it is settled.
+
+        Raises BusUnavailable.
+        """
         while True:
             now = self._clock.monotonic()
+            if now - self._refreshed >= REFRESH:
+                await self._refresh()
             ready = [waiting.gap for waiting in self._waiting.values() if waiting.not_before <= now]
             if ready:
                 return max(ready, key=lambda gap: gap.to_ts or gap.ts)
-            if self._waiting:
-                await self._clock.sleep(LOOK)
-            else:
-                self._wake.clear()
-                await self._wake.wait()
+            await self._clock.sleep(LOOK)
 
     def _put(self, gap: Gap) -> None:
         if gap.id not in self._waiting:
             self._waiting[gap.id] = Waiting(gap, Backoff(self._random, first=2.0, longest=LONGEST_PAUSE, least=1.0))
             self._count()
-            self._wake.set()
 
     def _count(self) -> None:
         metrics.GAPS_WAITING.labels(self.exchange).set(len(self._waiting))

@@ -18,7 +18,7 @@ from msgspec.structs import replace
 
 from bus.clock import ManualClock
 from bus.errors import BusUnavailable, MalformedFrame
-from bus.events import Book, Candle, Dead, Feed, OpenInterest, Ticker, Trade
+from bus.events import Book, Candle, Dead, Feed, OpenInterest, Ticker, Trade, event_type
 from bus.local import LocalState
 from bus.streams import StreamNames
 from daemon.collectors.exchange import ExchangeCollector, FeedSettings
@@ -261,6 +261,20 @@ class Server:
         return web.json_response(ordinary[request.path])
 
 
+class OneLease:
+    """A lease that a test gives and takes."""
+
+    def __init__(self) -> None:
+        self.held = True
+        self.waiting = False
+
+    async def renew(self):
+        return self.held
+
+    async def release(self):
+        return self.waiting
+
+
 class ListeningBus:
     """A bus that keeps what is published; `room` is cleared to make publishers wait."""
 
@@ -269,6 +283,9 @@ class ListeningBus:
         self.state = LocalState()
         self.events: list = []
         self.publishes = 0
+        self.leases = OneLease()
+        self.others: list = []
+        """What another process has published."""
         self.room = asyncio.Event()
         self.room.set()
 
@@ -276,6 +293,12 @@ class ListeningBus:
         await self.room.wait()
         self.publishes += 1
         self.events += events
+
+    def lease(self, name, fenced=None):
+        return self.leases
+
+    async def tail(self, exchange, channel, since):
+        return [e for e in self.others if event_type(e) == channel]
 
     async def flush(self, deadline):
         pass

@@ -1,0 +1,99 @@
+"""Who of several processes acts: each keeps asking for a lease, and the one that has it works."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Final
+
+import structlog
+
+from bus.clock import Clock
+from bus.errors import BusUnavailable
+from bus.interface import Lease
+
+log = structlog.get_logger(__name__)
+
+INTERVAL: Final = 1.0
+"""Seconds between two renewals; a lease outlives two that failed."""
+
+
+class Leadership:
+    """One process's claim over time. While the bus is away nothing changes: nobody else can take over either."""
+
+    def __init__(self, what: str, lease: Lease, clock: Clock) -> None:
+        self._what = what
+        self._lease = lease
+        self._clock = clock
+        self._asked = False
+        self._gained = asyncio.Event()
+        self._lost = asyncio.Event()
+        self._lost.set()
+
+    @property
+    def held(self) -> bool:
+        """Whether this process acts."""
+        return self._gained.is_set()
+
+    async def gained(self) -> None:
+        """Wait until this process acts."""
+        await self._gained.wait()
+
+    async def lost(self) -> None:
+        """Wait until another process acts."""
+        await self._lost.wait()
+
+    async def run(self) -> None:
+        """Keep asking until cancelled."""
+        while True:
+            await self.renew()
+            await self._clock.sleep(INTERVAL)
+
+    async def renew(self) -> None:
+        """Ask once."""
+        try:
+            held = await self._lease.renew()
+        except BusUnavailable:
+            return
+        if held == self.held and self._asked:
+            return
+        self._asked = True
+        log.info("this process takes over" if held else "another process acts, standing by", what=self._what)
+        if held:
+            self._lost.clear()
+            self._gained.set()
+        else:
+            self._gained.clear()
+            self._lost.set()
+
+    async def release(self) -> bool:
+        """Stop acting; say whether another process waits to take over."""
+        self._gained.clear()
+        self._lost.set()
+        try:
+            return await self._lease.release()
+        except BusUnavailable:
+            return False
+
+    async def while_held(self, work: Callable[[], Awaitable[None]]) -> None:
+        """Work whenever this process acts, until cancelled; an error of the work ends it."""
+        renewing = asyncio.create_task(self.run())
+        try:
+            while True:
+                await self.gained()
+                await _either(work, self.lost)
+        finally:
+            renewing.cancel()
+            await asyncio.gather(renewing, return_exceptions=True)
+            await self.release()
+
+
+async def _either(work: Callable[[], Awaitable[None]], ending: Callable[[], Awaitable[None]]) -> None:
+    """Work until it ends, or until `ending` does."""
+    tasks = [asyncio.ensure_future(work()), asyncio.ensure_future(ending())]
+    try:
+        await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        if tasks[0].done():
+            tasks[0].result()
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)

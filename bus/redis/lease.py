@@ -1,0 +1,50 @@
+"""A lease: of several processes that could publish the same feeds, the one that holds it does.
+
+It is a key that expires; the append script checks it for each frame, so that whoever has lost it without noticing
+writes nothing (https://martin.kleppmann.com/2016/02/08/how-to-do-distributed-locking.html, "fencing").
+"""
+
+from typing import Final
+
+from bus.redis.connection import Client, reaching
+
+TTL: Final = 3.0
+"""Seconds after which another process takes over from one that has died."""
+
+_RENEW: Final = """
+local holder = redis.call('GET', KEYS[1])
+if not holder or holder == ARGV[1] then
+  redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2])
+  return 1
+end
+redis.call('SET', KEYS[2], ARGV[1], 'PX', ARGV[2])
+return 0
+"""
+_RELEASE: Final = "if redis.call('GET', KEYS[1]) == ARGV[1] then return redis.call('DEL', KEYS[1]) end return 0"
+
+
+class RedisLease:
+    """One process's claim. `key` and `owner` are what the append script compares."""
+
+    def __init__(self, client: Client, url: str, key: str, owner: str) -> None:
+        self._client = client
+        self._url = url
+        self.key = key
+        self.owner = owner
+
+    @property
+    def _waiting(self) -> str:
+        return f"{self.key}:standby"
+
+    async def renew(self) -> bool:
+        """Take or keep the lease where nobody else has it, and say whether it is held. Raises BusUnavailable."""
+        async with reaching(self._url):
+            held = await self._client.eval(_RENEW, 2, self.key, self._waiting, self.owner, round(TTL * 1000))
+        return bool(held)
+
+    async def release(self) -> bool:
+        """Give the lease up; say whether another process waits to take over. Raises BusUnavailable."""
+        async with reaching(self._url):
+            await self._client.eval(_RELEASE, 1, self.key, self.owner)
+            waiting = await self._client.get(self._waiting)
+        return waiting is not None and waiting.decode() != self.owner

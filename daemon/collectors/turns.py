@@ -1,0 +1,55 @@
+"""Which of several processes with the same feeds publishes them, and how one takes over from another."""
+
+from bus.clock import Clock
+from bus.events import MARKET_CHANNELS, Candle, Feed, MarketEvent, event_type
+from bus.interface import EventBus
+from bus.leadership import Leadership
+from daemon.collectors.outbox import Outbox
+from daemon.exchanges.base import Exchange, FeedKey
+
+
+class Turns:
+    """One exchange's turn to publish. Both processes collect; the one without the lease keeps what it has."""
+
+    def __init__(self, exchange: Exchange, feeds: str, bus: EventBus, outbox: Outbox, clock: Clock) -> None:
+        """`feeds` names the set of feeds: only processes with the same set take turns."""
+        self._exchange = exchange
+        self._outbox = outbox
+        lease = bus.lease(f"{exchange.name}:{feeds}", fenced=exchange.name)
+        self._leadership = Leadership(f"feeds of {exchange.name}", lease, clock)
+
+    async def begin(self) -> None:
+        """Find out whose turn it is, before anything is published."""
+        await self._leadership.renew()
+        if not self._leadership.held:
+            self._outbox.stand_by()
+
+    async def renew(self) -> None:
+        """Keep asking for the lease until cancelled."""
+        await self._leadership.run()
+
+    async def run(self) -> None:
+        """Take over and stand by until cancelled."""
+        while True:
+            await self._leadership.gained()
+            seam = await self._outbox.take_over(self._exchange.name, MARKET_CHANNELS)
+            for event in seam.torn:
+                self._tear(event)
+            await self._outbox.publish()
+            await self._leadership.lost()
+            self._outbox.stand_by()
+
+    async def end(self) -> None:
+        """Give the turn up. Where another process goes on, the feeds are not down: nothing more is said of ours."""
+        if await self._leadership.release():
+            self._outbox.stand_by()
+
+    def _tear(self, event: MarketEvent) -> None:
+        """Say that something may be missing before an event; a book starts anew."""
+        channel, timeframe = event_type(event), event.timeframe if isinstance(event, Candle) else ""
+        named = f"{channel}:{timeframe}" if timeframe else channel
+        reason = "taken over from another process with a hole"
+        self._outbox.say(Feed(event.recv, event.exchange, event.symbol, named, "down", reason))
+        self._outbox.say(Feed(event.recv, event.exchange, event.symbol, named, "live"))
+        if channel == "book":
+            self._exchange.lost([FeedKey(event.symbol, channel)])

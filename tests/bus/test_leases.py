@@ -1,0 +1,121 @@
+"""Leases on a real server: one holder, quick take-over, and a former holder that writes nothing."""
+
+import asyncio
+from random import Random
+
+import pytest
+
+from bus.clock import SystemClock
+from bus.events import Feed
+from bus.interface import Group
+from bus.leadership import Leadership
+from bus.redis import RedisBus
+from bus.redis.lease import TTL
+from bus.subscription import Subscription
+from tests.bus.helpers import Collecting, eventually, numbers, read_numbers, trade, trades
+
+
+@pytest.fixture
+async def buses(valkey_url: str, bus_prefix: str):
+    opened = [await RedisBus.open(valkey_url, prefix=bus_prefix) for _ in range(2)]
+    yield opened
+    for bus in opened:
+        await bus.close()
+
+
+async def test_one_process_holds_a_lease_until_it_gives_it_up(buses):
+    one, other = (bus.lease("feeds") for bus in buses)
+    assert [await one.renew(), await other.renew(), await one.renew()] == [True, False, True]
+    assert await one.release()  # the other one waits
+    assert await other.renew()
+    assert not await one.renew()
+
+
+async def test_nobody_waits_for_a_lease_that_nobody_else_wants(buses):
+    lease = buses[0].lease("feeds")
+    await lease.renew()
+    assert not await lease.release()
+
+
+async def test_a_lease_that_is_not_renewed_is_free_again(buses):
+    one, other = (bus.lease("feeds") for bus in buses)
+    await one.renew()
+    async with asyncio.timeout(TTL + 2):
+        while not await other.renew():
+            await asyncio.sleep(0.05)
+
+
+async def test_who_has_lost_the_lease_writes_nothing_and_goes_on(buses):
+    first, second = buses
+    one, other = (bus.lease("feeds", fenced="binance") for bus in buses)
+    await one.renew()
+    await first.publish(trades(0, 5))
+    await first.flush(5)
+    await one.release()
+    await other.renew()
+    await second.publish(trades(5, 10))
+    await second.flush(5)
+    system = Feed(1, "binance", "BTC/USDT", "trade", "live")
+    await first.publish([*trades(5, 8), trade(1, "okx"), system])
+    await first.flush(5)
+    consumer = await second.consumer(Group("all", frozenset({"trade"})))
+    assert sorted(await read_numbers(consumer, 11)) == sorted([*range(10), 1])
+    assert not (await consumer.read(0.05)).frames
+    await consumer.close()
+    assert await second.tail("binance", "trade", 0) == trades(0, 10)
+    await other.release()
+    await one.renew()
+    await first.publish(trades(10, 12))
+    await first.flush(5)
+    assert numbers(await second.tail("binance", "trade", 0)) == list(range(12))
+
+
+async def test_a_handler_is_fed_by_one_process_at_a_time_and_the_other_takes_over(buses):
+    handlers = [Collecting(), Collecting()]
+    parts = [Subscription(bus, handler, SystemClock(), Random(1)) for bus, handler in zip(buses, handlers, strict=True)]
+    tasks = []
+    for part in parts:
+        tasks.append(asyncio.create_task(part.run()))
+        await eventually(lambda: parts[0].acts)
+    await buses[0].publish(trades(0, 100))
+    await eventually(lambda: len(handlers[0].events) == 100)
+    assert not handlers[1].events
+    tasks[0].cancel()
+    await asyncio.gather(tasks[0], return_exceptions=True)
+    await buses[0].publish(trades(100, 200))
+    await eventually(lambda: len(handlers[1].events) == 100)
+    assert numbers(handlers[1].events) == list(range(100, 200))
+    tasks[1].cancel()
+    await asyncio.gather(tasks[1], return_exceptions=True)
+
+
+async def test_work_ends_when_the_lease_is_lost_and_begins_again(buses):
+    lease, thief = (bus.lease("work") for bus in buses)
+    runs, ends = [], []
+
+    async def work() -> None:
+        runs.append(1)
+        try:
+            await asyncio.Event().wait()
+        finally:
+            ends.append(1)
+
+    leadership = Leadership("work", lease, SystemClock())
+    task = asyncio.create_task(leadership.while_held(work))
+    await eventually(lambda: runs)
+    await lease.release()
+    assert await thief.renew()
+    await eventually(lambda: ends)
+    await thief.release()
+    await eventually(lambda: len(runs) == 2)
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+    assert not leadership.held
+
+
+async def test_an_error_of_the_work_comes_out(buses):
+    async def work() -> None:
+        raise KeyError("broken")
+
+    with pytest.raises(KeyError, match="broken"):
+        await Leadership("work", buses[0].lease("work"), SystemClock()).while_held(work)

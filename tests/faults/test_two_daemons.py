@@ -1,0 +1,61 @@
+"""Two daemons with one configuration: one publishes, the other takes over within seconds, and the seam is clean."""
+
+import signal
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from redis import Redis
+
+from tests.end_to_end.harness import Marketd, Simulated, wait_until
+from tests.end_to_end.test_exactly_once import SYMBOLS, stream_trades, table_trades
+
+
+@pytest.fixture
+def pair() -> Iterator[list[Marketd]]:
+    with tempfile.TemporaryDirectory(prefix="mdt-", ignore_cleanup_errors=True) as folder:
+        pair = []
+        for name in ("first", "second"):
+            home = Path(folder) / name
+            home.mkdir()
+            pair.append(Marketd(home))
+        yield pair
+        for daemon in pair:
+            if daemon.process is not None:
+                daemon.stop()
+
+
+def servers(urls: dict[str, str]) -> str:
+    return f'[bus]\nurl = "{urls["redis"]}"\n[store]\ndsn = "{urls["dsn"]}"\n'
+
+
+@pytest.mark.parametrize("sig", [signal.SIGKILL, signal.SIGTERM])
+def test_the_other_one_takes_over_with_no_loss_and_no_doubles(
+    marketd: Marketd, pair: list[Marketd], simulate: Callable[..., Simulated], sig: signal.Signals
+):
+    exchange = simulate(rate=1_000)
+    host = marketd.start("--role", "handle:metrics").ready()  # brings the servers and outlives the others
+    urls = host.urls()
+    first, second = pair
+    for daemon in pair:
+        daemon.configure(servers(urls) + exchange.exchange())
+    redis = Redis.from_url(urls["redis"])
+    first.start().ready()
+    wait_until("the first publishes", lambda: sum(stream_trades(redis).values()) > 100)
+    second.start().ready()
+    wait_until("the second stands by", lambda: "standing by" in second.log.read_text())
+    before = sum(stream_trades(redis).values())
+    wait_until("both collect for a while", lambda: sum(stream_trades(redis).values()) > before + 500)
+    first.stop(sig)
+    at_death = sum(stream_trades(redis).values())
+    wait_until("the second publishes", lambda: sum(stream_trades(redis).values()) > at_death + 200, 15)
+    exchange.control("pause", "POST")
+    wait_until("the table has what the stream has", lambda: stream_trades(redis) == table_trades(urls["dsn"])[0])
+    streamed = stream_trades(redis)
+    assert max(streamed.values()) == 1
+    for symbol in SYMBOLS:
+        ids = sorted(int(i) for s, i in streamed if s == symbol)
+        assert ids == list(range(ids[0], ids[-1] + 1))
+    assert not table_trades(urls["dsn"])[1], "no gap was written"
+    redis.close()
