@@ -92,12 +92,12 @@ class EventBus(Protocol):
         """
         ...
 
-    def lease(self, name: str, fenced: str | None = None) -> Lease:
-        """Return this process's claim to something.
+    def lease(self, name: str) -> Lease:
+        """Return this process's claim to something that one process does at a time."""
+        ...
 
-        With `fenced`, an exchange, nothing is written to its market streams from then on while another process holds
-        the lease.
-        """
+    def fence(self, exchange: str, lease: Lease) -> None:
+        """From now on write nothing to an exchange's market streams while another process holds a lease."""
         ...
 
     async def tail(self, exchange: str, channel: str, since: int) -> list[Event]:

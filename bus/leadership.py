@@ -21,7 +21,7 @@ class Leadership:
 
     def __init__(self, what: str, lease: Lease, clock: Clock) -> None:
         self._what = what
-        self._lease = lease
+        self.lease = lease
         self._clock = clock
         self._asked = False
         self._gained = asyncio.Event()
@@ -50,7 +50,7 @@ class Leadership:
     async def renew(self) -> None:
         """Ask once."""
         try:
-            held = await self._lease.renew()
+            held = await self.lease.renew()
         except BusUnavailable:
             return
         if held == self.held and self._asked:
@@ -65,21 +65,27 @@ class Leadership:
             self._lost.set()
 
     async def release(self) -> bool:
-        """Stop acting; say whether another process waits to take over."""
+        """Give the lease up; say whether another process waits to take over, which is when it counts as lost."""
         self._gained.clear()
-        self._lost.set()
         try:
-            return await self._lease.release()
+            others = await self.lease.release()
         except BusUnavailable:
             return False
+        if others:
+            self._lost.set()
+        return others
 
     async def while_held(self, work: Callable[[], Awaitable[None]]) -> None:
         """Work whenever this process acts, until cancelled; an error of the work ends it."""
+        while True:
+            await self.gained()
+            await _either(work, self.lost)
+
+    async def work(self, work: Callable[[], Awaitable[None]]) -> None:
+        """Ask for the lease and work whenever it is held, until cancelled; then give it up."""
         renewing = asyncio.create_task(self.run())
         try:
-            while True:
-                await self.gained()
-                await _either(work, self.lost)
+            await self.while_held(work)
         finally:
             renewing.cancel()
             await asyncio.gather(renewing, return_exceptions=True)

@@ -8,7 +8,7 @@ from typing import Final
 from bus.errors import BusUnavailable
 from bus.events import Event
 from bus.frames import MAX_EVENTS, Frame
-from bus.interface import Delivery, Group
+from bus.interface import Delivery, Group, Lease
 from bus.streams import StreamNames
 
 MAX_FRAMES: Final = 100_000
@@ -84,9 +84,12 @@ class LocalBus:
         stream = self._streams.get(name)
         return self._closed or stream is None or not self._groups or len(stream.frames) < MAX_FRAMES
 
-    def lease(self, name: str, fenced: str | None = None) -> "LocalLease":  # noqa: ARG002 # there is one process
+    def lease(self, name: str) -> "LocalLease":  # noqa: ARG002 # there is one process
         """See `EventBus.lease`."""
         return LocalLease()
+
+    def fence(self, exchange: str, lease: Lease) -> None:
+        """See `EventBus.fence`."""
 
     async def tail(self, exchange: str, channel: str, since: int) -> list[Event]:  # noqa: ARG002 # it has no times
         """See `EventBus.tail`."""

@@ -56,7 +56,7 @@ class Subscription:
 
         An error here is the handler's crash: run again from new.
         """
-        await self._leadership.while_held(self._feed)
+        await self._leadership.work(self._feed)
 
     async def _feed(self) -> None:
         group = Group(

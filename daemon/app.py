@@ -1,11 +1,13 @@
 """The only place that wires the parts of the daemon together, and the order in which they start and end."""
 
 import asyncio
+import json
 import os
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from functools import partial
+from hashlib import sha256
 from importlib.metadata import version
 from random import Random
 
@@ -15,6 +17,7 @@ import structlog
 
 from bus import metrics
 from bus.clock import Clock, SystemClock
+from bus.leadership import Leadership
 from bus.redis import RedisBus
 from bus.redis.janitor import Janitor
 from bus.subscription import Subscription
@@ -160,13 +163,21 @@ async def _start_collectors(
         wired.supervisor.start("simulator", simulator.watch)
         own = "exchanges" in wired.config.model_fields_set
         wanted = [*(wanted if own else ()), DEMO_EXCHANGE.model_copy(update={"endpoints": simulator.endpoints})]
+    leadership = Leadership("feeds", wired.bus.lease(f"feeds:{_digest(wanted)}"), wired.clock)
+    wired.supervisor.start("lease", leadership.run)
     for exchange in wanted:
-        collector = _collector(wired, exchange, session)
+        collector = _collector(wired, exchange, leadership, session)
         wired.collectors.append(collector)
         wired.supervisor.start(f"collect:{exchange.name}", collector.run)
         _start_healing(wired, collector)
         keep = partial(keep_instruments, collector, pool, wired.clock)
         wired.supervisor.start(f"instruments:{exchange.name}", keep)
+
+
+def _digest(exchanges: Sequence[Exchange]) -> str:
+    """Return a short name of what is collected: processes in which it is the same take turns."""
+    described = json.dumps([exchange.model_dump(mode="json") for exchange in exchanges], sort_keys=True)
+    return sha256(described.encode()).hexdigest()[:12]
 
 
 def _start_healing(wired: _Wired, collector: ExchangeCollector) -> None:
@@ -178,13 +189,15 @@ def _start_healing(wired: _Wired, collector: ExchangeCollector) -> None:
     wired.supervisor.start(f"heal:{collector.name}", Healer(collector, queue, wired.bus, wired.clock).run)
 
 
-def _collector(wired: _Wired, exchange: Exchange, session: aiohttp.ClientSession) -> ExchangeCollector:
+def _collector(
+    wired: _Wired, exchange: Exchange, leadership: Leadership, session: aiohttp.ClientSession
+) -> ExchangeCollector:
     translator = load(exchange.name)
     own = translator.endpoints
     endpoints = Endpoints(exchange.endpoints.rest or own.rest, exchange.endpoints.websocket or own.websocket)
     settings = FeedSettings(exchange.symbols, exchange.channels, exchange.timeframes, endpoints)
     return ExchangeCollector(
-        translator(trades=exchange.trades), settings, wired.bus, session, wired.clock, wired.random
+        translator(trades=exchange.trades), settings, wired.bus, leadership, session, wired.clock, wired.random
     )
 
 
@@ -245,7 +258,7 @@ async def _until_signal(signals: Signals, bus: RedisBus) -> None:
 def _drain_steps(wired: _Wired) -> list[DrainStep]:
     """Collectors end first, then what they brought reaches the streams, then the handlers digest it."""
     supervisor = wired.supervisor
-    collecting = [name for name in supervisor.status() if name.startswith(("collect:", "heal:")) or name == "control"]
+    collecting = [name for name in supervisor.status() if name.startswith(("collect:", "heal:")) or name in {"control", "lease"}]
 
     async def catch_up() -> None:
         acting = [subscription for subscription in wired.subscriptions if subscription.acts]

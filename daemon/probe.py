@@ -12,6 +12,7 @@ from bus.clock import SystemClock
 from bus.errors import MarketdError
 from bus.events import Feed, MarketEvent
 from bus.interface import Group
+from bus.leadership import Leadership
 from bus.local import LocalBus
 from bus.redis.connection import check_server, connect
 from daemon.collectors.exchange import ExchangeCollector, FeedSettings
@@ -85,7 +86,8 @@ async def probe(exchange: Exchange) -> Result:
     consumer = await bus.consumer(Group("probe", translator.channels, system=True))
     last = "no answer"
     async with aiohttp.ClientSession() as session:
-        collector = ExchangeCollector(translator(), settings, bus, session, SystemClock(), Random())
+        leadership = Leadership("feeds", bus.lease("feeds"), SystemClock())
+        collector = ExchangeCollector(translator(), settings, bus, leadership, session, SystemClock(), Random())
         task = asyncio.create_task(collector.run())
         try:
             async with asyncio.timeout(FIRST_DATA):

@@ -9,6 +9,7 @@ from random import Random
 import aiohttp
 
 from bus.clock import SystemClock
+from bus.leadership import Leadership
 from bus.local import LocalBus
 from daemon.collectors.exchange import ExchangeCollector, FeedSettings
 from daemon.config import Config
@@ -60,7 +61,9 @@ async def record(
     with RecordingWriter(output, name) as writer:
         exchange = _recording(translator, writer, endpoints)
         async with aiohttp.ClientSession() as session:
-            collector = ExchangeCollector(exchange, settings, LocalBus(), session, SystemClock(), Random())
+            bus = LocalBus()
+            leadership = Leadership("feeds", bus.lease("feeds"), SystemClock())
+            collector = ExchangeCollector(exchange, settings, bus, leadership, session, SystemClock(), Random())
             with suppress(TimeoutError, asyncio.CancelledError):
                 async with asyncio.timeout(seconds):
                     await collector.run()

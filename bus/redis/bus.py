@@ -11,7 +11,7 @@ from bus.clock import MILLISECOND, Clock, SystemClock
 from bus.errors import BusUnavailable
 from bus.events import Event
 from bus.frames import decode_frame
-from bus.interface import Group
+from bus.interface import Group, Lease
 from bus.redis.connection import check_server, connect, reaching
 from bus.redis.consumer import RedisConsumer
 from bus.redis.lease import RedisLease
@@ -75,12 +75,14 @@ class RedisBus:
             raise BusUnavailable("the bus is closed")
         await self._publisher.publish(events)
 
-    def lease(self, name: str, fenced: str | None = None) -> RedisLease:
+    def lease(self, name: str) -> RedisLease:
         """See `EventBus.lease`."""
-        lease = RedisLease(self.client, self.url, f"{self.names.prefix}:lease:{name}", self._owner)
-        if fenced is not None:
-            self._publisher.fence(fenced, Fence(lease.key, lease.owner))
-        return lease
+        return RedisLease(self.client, self.url, f"{self.names.prefix}:lease:{name}", self._owner)
+
+    def fence(self, exchange: str, lease: Lease) -> None:
+        """See `EventBus.fence`."""
+        if isinstance(lease, RedisLease):
+            self._publisher.fence(exchange, Fence(lease.key, lease.owner))
 
     async def tail(self, exchange: str, channel: str, since: int) -> list[Event]:
         """See `EventBus.tail`."""

@@ -16,6 +16,7 @@ from bus.clock import Clock
 from bus.errors import BusUnavailable, RequestRefused
 from bus.events import Breaker, Event, Trade
 from bus.interface import EventBus
+from bus.leadership import Leadership
 from daemon.collectors.board import FeedBoard
 from daemon.collectors.connection import Surroundings
 from daemon.collectors.dialler import Dialler
@@ -57,6 +58,7 @@ class ExchangeCollector:
         exchange: Exchange,
         settings: FeedSettings,
         bus: EventBus,
+        leadership: Leadership,
         session: aiohttp.ClientSession,
         clock: Clock,
         random: Random,
@@ -67,7 +69,7 @@ class ExchangeCollector:
         self._clock = clock
         self._random = random
         self._outbox = Outbox(bus, clock)
-        self._turns = Turns(exchange, settings.digest(), bus, self._outbox, clock)
+        self._turns = Turns(exchange, leadership, bus, self._outbox)
         self._board = FeedBoard(exchange.name, self._outbox, clock)
         self._gate = self._make_gate(bus)
         self.breakers: Mapping[str, CircuitBreaker] = {"ws": self._gate.websocket, "rest": self._gate.rest}
@@ -112,7 +114,6 @@ class ExchangeCollector:
         """Deliver the wanted feeds until cancelled."""
         try:
             await self._turns.begin()
-            self._start("lease", self._turns.renew)
             self._start("turns", self._turns.run)
             self._start("requests", self._worker.run)
             self._start("feeds", self._watch_feeds)

@@ -3,7 +3,6 @@
 import difflib
 from collections.abc import Sequence
 from dataclasses import dataclass
-from hashlib import sha256
 
 from bus.errors import ConfigError
 from daemon.exchanges.base import Endpoints, Exchange, FeedKey
@@ -17,11 +16,6 @@ class FeedSettings:
     channels: Sequence[str]
     timeframes: Sequence[str]
     endpoints: Endpoints
-
-    def digest(self) -> str:
-        """Return a short name of this set of feeds, the same in every process that has it."""
-        text = "|".join(sorted(f"{key.symbol}/{key.channel}/{key.timeframe}" for key in self.keys()))
-        return sha256(f"{self.endpoints.rest}|{text}".encode()).hexdigest()[:12]
 
     def keys(self) -> list[FeedKey]:
         """Return every feed that these settings mean, each once."""

@@ -1,6 +1,5 @@
 """Which of several processes with the same feeds publishes them, and how one takes over from another."""
 
-from bus.clock import Clock
 from bus.events import MARKET_CHANNELS, Candle, Feed, MarketEvent, event_type
 from bus.interface import EventBus
 from bus.leadership import Leadership
@@ -11,22 +10,17 @@ from daemon.exchanges.base import Exchange, FeedKey
 class Turns:
     """One exchange's turn to publish. Both processes collect; the one without the lease keeps what it has."""
 
-    def __init__(self, exchange: Exchange, feeds: str, bus: EventBus, outbox: Outbox, clock: Clock) -> None:
-        """`feeds` names the set of feeds: only processes with the same set take turns."""
+    def __init__(self, exchange: Exchange, leadership: Leadership, bus: EventBus, outbox: Outbox) -> None:
         self._exchange = exchange
         self._outbox = outbox
-        lease = bus.lease(f"{exchange.name}:{feeds}", fenced=exchange.name)
-        self._leadership = Leadership(f"feeds of {exchange.name}", lease, clock)
+        self._leadership = leadership
+        bus.fence(exchange.name, leadership.lease)
 
     async def begin(self) -> None:
         """Find out whose turn it is, before anything is published."""
         await self._leadership.renew()
         if not self._leadership.held:
             self._outbox.stand_by()
-
-    async def renew(self) -> None:
-        """Keep asking for the lease until cancelled."""
-        await self._leadership.run()
 
     async def run(self) -> None:
         """Take over and stand by until cancelled."""

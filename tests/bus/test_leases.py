@@ -47,7 +47,9 @@ async def test_a_lease_that_is_not_renewed_is_free_again(buses):
 
 async def test_who_has_lost_the_lease_writes_nothing_and_goes_on(buses):
     first, second = buses
-    one, other = (bus.lease("feeds", fenced="binance") for bus in buses)
+    one, other = (bus.lease("feeds") for bus in buses)
+    first.fence("binance", one)
+    second.fence("binance", other)
     await one.renew()
     await first.publish(trades(0, 5))
     await first.flush(5)
@@ -101,7 +103,7 @@ async def test_work_ends_when_the_lease_is_lost_and_begins_again(buses):
             ends.append(1)
 
     leadership = Leadership("work", lease, SystemClock())
-    task = asyncio.create_task(leadership.while_held(work))
+    task = asyncio.create_task(leadership.work(work))
     await eventually(lambda: runs)
     await lease.release()
     assert await thief.renew()
@@ -118,4 +120,4 @@ async def test_an_error_of_the_work_comes_out(buses):
         raise KeyError("broken")
 
     with pytest.raises(KeyError, match="broken"):
-        await Leadership("work", buses[0].lease("work"), SystemClock()).while_held(work)
+        await Leadership("work", buses[0].lease("work"), SystemClock()).work(work)

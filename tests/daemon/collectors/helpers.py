@@ -19,6 +19,7 @@ from msgspec.structs import replace
 from bus.clock import ManualClock
 from bus.errors import BusUnavailable, MalformedFrame
 from bus.events import Book, Candle, Dead, Feed, OpenInterest, Ticker, Trade, event_type
+from bus.leadership import Leadership
 from bus.local import LocalState
 from bus.streams import StreamNames
 from daemon.collectors.exchange import ExchangeCollector, FeedSettings
@@ -294,8 +295,11 @@ class ListeningBus:
         self.publishes += 1
         self.events += events
 
-    def lease(self, name, fenced=None):
+    def lease(self, name):
         return self.leases
+
+    def fence(self, exchange, lease):
+        pass
 
     async def tail(self, exchange, channel, since):
         return [e for e in self.others if event_type(e) == channel]
@@ -338,18 +342,21 @@ class Stage:
     def collector(self, exchange: Tiny, symbols=("AAA/USD",), channels=("trade",)) -> ExchangeCollector:
         endpoints = Endpoints(self.server.url, self.server.url.replace("http", "ws", 1))
         settings = FeedSettings(symbols, channels, ("1m",), endpoints)
-        return ExchangeCollector(exchange, settings, self.bus, self.session, self.clock, Highest())
+        self.leadership = Leadership("feeds", self.bus.lease("feeds"), self.clock)
+        return ExchangeCollector(exchange, settings, self.bus, self.leadership, self.session, self.clock, Highest())
 
     @asynccontextmanager
     async def running(self, exchange: Tiny, symbols=("AAA/USD",), channels=("trade",)):
         collector = self.collector(exchange, symbols, channels)
         task = asyncio.create_task(collector.run())
+        renewing = asyncio.create_task(self.leadership.run())
         try:
             yield collector
             assert not task.done(), task.exception()
         finally:
-            task.cancel()
-            await asyncio.gather(task, return_exceptions=True)
+            for each in (task, renewing):
+                each.cancel()
+                await asyncio.gather(each, return_exceptions=True)
 
     async def subscribed(self, streams: int = 1, peers: int = 1) -> Peer:
         """Wait until the newest of so many connections has subscribed to so many streams."""
