@@ -33,6 +33,11 @@ class Leadership:
         """Whether this process acts."""
         return self._gained.is_set()
 
+    @property
+    def taken(self) -> bool:
+        """Whether another process acts, or is about to."""
+        return self._asked and self._lost.is_set()
+
     async def gained(self) -> None:
         """Wait until this process acts."""
         await self._gained.wait()

@@ -60,6 +60,10 @@ REST_REQUESTS: Final = Counter("marketd_rest_requests_total", "REST requests by 
 REST_WEIGHT: Final = Gauge("marketd_rest_weight_used", "Request weight used in the current window", ["exchange"])
 BREAKER_STATE: Final = Gauge("marketd_breaker_open", "1 while the breaker lets nothing through", ["exchange", "kind"])
 
+FALLBACK_FEEDS: Final = Gauge(
+    "marketd_fallback_feeds", "Feeds that another exchange delivers in place of their own", ["exchange", "fallback"]
+)
+
 # subscribers' own
 EVENTS_SEEN: Final = Counter("marketd_events_total", "Events seen on the bus", ["exchange", "channel"])
 EVENT_AGE: Final = Histogram(

@@ -32,6 +32,7 @@ from daemon.demo import DEMO_EXCHANGE, SimulatorProcess
 from daemon.embedded.servers import EmbeddedServers
 from daemon.exchanges import load
 from daemon.exchanges.base import Endpoints
+from daemon.fallback import Fallback
 from daemon.healing import GapQueue, Healer, HealingHandler
 from daemon.http import HttpServer
 from daemon.instruments import keep_instruments
@@ -61,8 +62,9 @@ class _Wired:
     bus: RedisBus
     urls: Urls
     supervisor: Supervisor
-    collectors: list[ExchangeCollector]
+    collectors: dict[str, ExchangeCollector]
     subscriptions: list[Subscription]
+    leaderships: list[Leadership]
     checks: dict[str, Callable[[], tuple[bool, str]]]
 
 
@@ -89,7 +91,7 @@ async def run(config: Config, roles: Roles, *, demo: bool) -> int:
         bus = await RedisBus.open(urls.redis, prefix=config.bus.prefix, clock=clock, random=random)
         stack.push_async_callback(bus.close)
         stack.push_async_callback(_stop_all, supervisor)  # where starting fails half-way, or the bus itself does
-        wired = _Wired(config, roles, clock, random, bus, urls, supervisor, [], [], checks)
+        wired = _Wired(config, roles, clock, random, bus, urls, supervisor, {}, [], [], checks)
         await _start(wired, notifier, stack, demo=demo)
         del checks["start"]
         log.info("marketd runs", version=version("marketd"), roles=str(roles), http=url)
@@ -164,14 +166,20 @@ async def _start_collectors(
         own = "exchanges" in wired.config.model_fields_set
         wanted = [*(wanted if own else ()), DEMO_EXCHANGE.model_copy(update={"endpoints": simulator.endpoints})]
     leadership = Leadership("feeds", wired.bus.lease(f"feeds:{_digest(wanted)}"), wired.clock)
+    wired.leaderships.append(leadership)
     wired.supervisor.start("lease", leadership.run)
-    for exchange in wanted:
-        collector = _collector(wired, exchange, leadership, session)
-        wired.collectors.append(collector)
+    named = {exchange.name for exchange in wanted}
+    spare = {name for exchange in wanted for name in exchange.fallbacks} - named
+    for exchange in [*wanted, *(Exchange(name=name) for name in sorted(spare))]:
+        collector = _collector(wired, exchange, leadership, session, idle=exchange.name in spare)
+        wired.collectors[exchange.name] = collector
         wired.supervisor.start(f"collect:{exchange.name}", collector.run)
         _start_healing(wired, collector)
-        keep = partial(keep_instruments, collector, pool, wired.clock)
-        wired.supervisor.start(f"instruments:{exchange.name}", keep)
+        wired.supervisor.start(f"instruments:{exchange.name}", partial(keep_instruments, collector, pool, wired.clock))
+    for exchange in wanted:
+        if exchange.fallbacks:
+            keeper = Fallback(wired.collectors[exchange.name], wired.collectors, exchange.fallbacks, wired.clock)
+            wired.supervisor.start(f"fallback:{exchange.name}", keeper.run)
 
 
 def _digest(exchanges: Sequence[Exchange]) -> str:
@@ -190,12 +198,13 @@ def _start_healing(wired: _Wired, collector: ExchangeCollector) -> None:
 
 
 def _collector(
-    wired: _Wired, exchange: Exchange, leadership: Leadership, session: aiohttp.ClientSession
+    wired: _Wired, exchange: Exchange, leadership: Leadership, session: aiohttp.ClientSession, *, idle: bool
 ) -> ExchangeCollector:
+    """Make an exchange's collector; an idle one delivers nothing until it has to stand in for another exchange."""
     translator = load(exchange.name)
     own = translator.endpoints
     endpoints = Endpoints(exchange.endpoints.rest or own.rest, exchange.endpoints.websocket or own.websocket)
-    settings = FeedSettings(exchange.symbols, exchange.channels, exchange.timeframes, endpoints)
+    settings = FeedSettings(() if idle else exchange.symbols, exchange.channels, exchange.timeframes, endpoints)
     return ExchangeCollector(
         translator(trades=exchange.trades), settings, wired.bus, leadership, session, wired.clock, wired.random
     )
@@ -258,7 +267,14 @@ async def _until_signal(signals: Signals, bus: RedisBus) -> None:
 def _drain_steps(wired: _Wired) -> list[DrainStep]:
     """Collectors end first, then what they brought reaches the streams, then the handlers digest it."""
     supervisor = wired.supervisor
-    collecting = [name for name in supervisor.status() if name.startswith(("collect:", "heal:")) or name in {"control", "lease"}]
+    collecting = [
+        name for name in supervisor.status() if name.startswith(("fallback:", "collect:", "heal:")) or name == "control"
+    ]
+
+    async def hand_over() -> None:
+        await supervisor.stop("lease")
+        for leadership in wired.leaderships:
+            await leadership.release()
 
     async def catch_up() -> None:
         acting = [subscription for subscription in wired.subscriptions if subscription.acts]
@@ -267,6 +283,7 @@ def _drain_steps(wired: _Wired) -> list[DrainStep]:
         await asyncio.gather(*(subscription.caught_up.wait() for subscription in acting))
 
     steps: list[tuple[str, Callable[[], Awaitable[object]]]] = [
+        ("lease", hand_over),
         ("collectors", partial(supervisor.stop, *collecting)),
         ("bus", partial(wired.bus.flush, wired.config.shutdown.deadline)),
         ("handlers", catch_up),

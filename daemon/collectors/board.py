@@ -29,10 +29,11 @@ class FeedBoard:
         self._live = 0
         self.watches: dict[FeedKey, FeedWatch] = {}
 
-    def add(self, feeds: Iterable[FeedKey]) -> None:
-        """Begin to watch feeds; they count as connecting."""
+    def add(self, feeds: Iterable[FeedKey], purpose: str = "") -> None:
+        """Begin to watch feeds; they count as connecting. A purpose is told with their states."""
         for feed in feeds:
             watch = self.watches[feed] = self._by_event[_identity(feed)] = FeedWatch(feed)
+            watch.purpose = watch.reason = purpose
             self._tell(watch)
 
     def remove(self, feeds: Iterable[FeedKey]) -> None:
@@ -46,7 +47,7 @@ class FeedBoard:
         """Say that a connection is open and about to subscribe to feeds that nobody delivers."""
         for watch in self._of(feeds):
             if watch.state == "down":
-                self._enter(watch, "connecting", "")
+                self._enter(watch, "connecting", watch.purpose)
 
     def subscribed(self, feeds: Iterable[FeedKey]) -> None:
         """Say that the subscriptions have just been sent: from now on these feeds owe data."""
@@ -105,7 +106,7 @@ class FeedBoard:
             watch.data(now, resumed)
             keys.add(watch.key)
             if watch.state != "live":
-                self._enter(watch, "live", "")
+                self._enter(watch, "live", watch.purpose)
         return keys
 
     def _enter(self, watch: FeedWatch, state: FeedState, reason: str) -> None:

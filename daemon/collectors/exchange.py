@@ -126,7 +126,7 @@ class ExchangeCollector:
             self._start("symbols", self._follow_listing)
             await asyncio.gather(*self._tasks)
         finally:
-            await self._turns.end()
+            self._turns.end()
             await cancel([*self._lines.values(), *self._polls.values(), *self._tasks])
             self._lines.clear()
             self._polls.clear()
@@ -134,12 +134,19 @@ class ExchangeCollector:
             self._loaded = False
             await self._say_farewell()
 
-    async def add(self, feeds: Iterable[FeedKey]) -> dict[FeedKey, str]:
-        """Deliver more feeds without touching the others; return those that the exchange cannot deliver, and why."""
+    def why_not(self, feed: FeedKey) -> str:
+        """Return why the exchange cannot deliver a feed, "" when it can."""
+        return why_not(self._exchange, feed)
+
+    async def add(self, feeds: Iterable[FeedKey], purpose: str = "") -> dict[FeedKey, str]:
+        """Deliver more feeds without touching the others; return those that the exchange cannot deliver, and why.
+
+        A `purpose` is told with the states of the feeds.
+        """
         carried = self._carried()
         new = [feed for feed in dict.fromkeys(feeds) if feed not in carried]
         self._wanted.update(dict.fromkeys(new))
-        self._board.add(feed for feed in new if feed not in self._board.watches)
+        self._board.add((feed for feed in new if feed not in self._board.watches), purpose)
         refused: dict[FeedKey, str] = {}
         if self._loaded:
             refused = {feed: reason for feed in new if (reason := why_not(self._exchange, feed))}

@@ -33,9 +33,9 @@ class Turns:
             await self._leadership.lost()
             self._outbox.stand_by()
 
-    async def end(self) -> None:
-        """Give the turn up. Where another process goes on, the feeds are not down: nothing more is said of ours."""
-        if await self._leadership.release():
+    def end(self) -> None:
+        """Say nothing more where another process goes on: its feeds are not down because ours end."""
+        if self._leadership.taken:
             self._outbox.stand_by()
 
     def _tear(self, event: MarketEvent) -> None:

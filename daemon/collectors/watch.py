@@ -21,12 +21,14 @@ class FeedWatch:
     in one second followed by ten minutes of nothing are a feed that pauses for ten minutes, not for six seconds.
     """
 
-    __slots__ = ("_mean", "_square", "key", "last", "reason", "state", "subscribed", "tries")
+    __slots__ = ("_mean", "_square", "key", "last", "purpose", "reason", "state", "subscribed", "tries")
 
     def __init__(self, key: FeedKey) -> None:
         self.key = key
         self.state: FeedState = "connecting"
         self.reason = ""
+        self.purpose = ""
+        """Why it is delivered where that is not a matter of course: as a stand-in for another exchange."""
         self.subscribed: float | None = None
         """When the subscription was last sent, None while there is none to wait for."""
         self.last: float | None = None

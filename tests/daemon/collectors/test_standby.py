@@ -139,4 +139,5 @@ async def test_who_stops_while_another_goes_on_does_not_say_that_the_feeds_are_d
     stage.bus.leases.waiting = True
     async with stage.running(Tiny()):
         await stage.subscribed()
+        await stage.leadership.release()
     assert "down" not in stage.bus.states("AAA/USD")
