@@ -26,7 +26,10 @@ from daemon.collectors.exchange import ExchangeCollector, FeedSettings
 from daemon.config import Config, Exchange
 from daemon.control.audit import AuditLog
 from daemon.control.basic import log_level, ping, status
+from daemon.control.breakers import commands as breaker_commands
+from daemon.control.collectors import commands as collector_commands
 from daemon.control.command import Commands
+from daemon.control.gaps import commands as gap_commands
 from daemon.control.server import ControlServer
 from daemon.demo import DEMO_EXCHANGE, SimulatorProcess
 from daemon.embedded.servers import EmbeddedServers
@@ -218,12 +221,16 @@ def _start_control(wired: _Wired, pool: "asyncpg.Pool[asyncpg.Record]") -> None:
             ping(wired.clock),
             status(version("marketd"), wired.supervisor.status, wired.checks),
             log_level(),
+            *collector_commands(wired.collectors, wired.supervisor),
+            *breaker_commands(wired.collectors),
+            *gap_commands(pool, wired.bus.publish, wired.clock),
         ]
     )
     control = ControlServer(
         wired.bus.client, wired.bus.names, commands, audit.record, clock=wired.clock, rng=wired.random
     )
-    wired.supervisor.start("control", control.run)
+    (leadership,) = wired.leaderships
+    wired.supervisor.start("control", partial(leadership.while_held, control.run))
 
 
 def _bus_check(bus: RedisBus) -> Callable[[], tuple[bool, str]]:
