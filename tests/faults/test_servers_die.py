@@ -81,9 +81,7 @@ def test_an_exchange_that_drops_everybody_costs_no_silent_hole(marketd: Marketd,
                 return False
         return max(stored.values()) == 1 and stream_trades(redis).keys() <= stored.keys()
 
-    wait_until(
-        "every trade that the exchange printed is stored, by healing if missed", every_print_is_stored_once
-    )
+    wait_until("every trade that the exchange printed is stored, by healing if missed", every_print_is_stored_once)
     redis.close()
 
 
