@@ -80,19 +80,23 @@ def each(decode: Callable[[bytes], object], frames: list[bytes]) -> float:
     return time.process_time() - start
 
 
+def measure(name: str) -> str:
+    """Return the line of the table about one recording."""
+    translator = exchanges.load(name.partition("_")[0])
+    lines = list(Recording(Path(os.environ["MARKETD_RECORDINGS"]) / f"{name}.jsonl.gz"))
+    frames = [line.d.encode() for line in lines if line.k == "ws"]
+    timed = Timed(translator(), lines)
+    decode = msgspec.json.Decoder().decode
+    standard = best(lambda: each(json.loads, frames), len(frames))
+    bare = best(lambda: each(decode, frames), len(frames))
+    ours = best(lambda: timed.seconds(translator()), len(frames))
+    return f"{name:<30} {len(frames):6}  {standard:10.2f}  {bare:15.2f}  {ours:15.2f}"
+
+
 def main() -> None:
-    print("CPU µs per frame          frames  json.loads  msgspec untyped  bytes to events")
+    print("CPU µs per frame               frames  json.loads  msgspec untyped  bytes to events")
     for name in sys.argv[1:] or ALL:
-        recording = Recording(Path(os.environ["MARKETD_RECORDINGS"]) / f"{name}.jsonl.gz")
-        translator = exchanges.load(name.partition("_")[0])
-        lines = list(recording)
-        frames = [line.d.encode() for line in lines if line.k == "ws"]
-        timed = Timed(translator(), lines)
-        decode = msgspec.json.Decoder().decode
-        standard = best(lambda: each(json.loads, frames), len(frames))
-        bare = best(lambda: each(decode, frames), len(frames))
-        ours = best(lambda: timed.seconds(translator()), len(frames))
-        print(f"{name:<30} {len(frames):6}  {standard:10.2f}  {bare:15.2f}  {ours:15.2f}")
+        print(measure(name))
 
 
 if __name__ == "__main__":
