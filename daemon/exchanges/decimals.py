@@ -41,6 +41,11 @@ def check_levels(bids: Sequence[Level], asks: Sequence[Level]) -> None:
         check(prices, amounts)
 
 
+def check_signed(*values: str) -> None:
+    """Raise MalformedFrame unless all are plain decimals, which may have a minus sign."""
+    check((), [value.removeprefix("-") for value in values])
+
+
 def sound_trade(price: str, amount: str) -> bool:
     """Whether both are plain decimals above 0: `check` unrolled for the most frequent messages, at a third of it."""
     try:

@@ -8,6 +8,8 @@ MAX_RANGES: Final = 10_000
 """Ranges of missing ids that are remembered; ids below a forgotten one count as new (the database knows better)."""
 CLOSED_REMEMBERED: Final = 16
 """Closed candles that are remembered for each feed."""
+RECENT_REMEMBERED: Final = 10_000
+"""Ids without an order that are remembered for each feed: more than come while two connections overlap."""
 
 
 class IdFilter:
@@ -70,4 +72,26 @@ class CandleFilter:
         elif position <= self._last:
             return True
         self._last = max(self._last, position)
+        return False
+
+
+class RecentIds:
+    """Memory of ids that have no order: at least the last `RECENT_REMEMBERED` of them.
+
+    Two sets take turns, so that forgetting costs nothing.
+    """
+
+    __slots__ = ("_new", "_old")
+
+    def __init__(self) -> None:
+        self._new: set[str] = set()
+        self._old: set[str] = set()
+
+    def seen(self, identity: str) -> bool:
+        """Return whether this id came before, and remember it."""
+        if identity in self._new or identity in self._old:
+            return True
+        self._new.add(identity)
+        if len(self._new) >= RECENT_REMEMBERED:
+            self._old, self._new = self._new, set()
         return False
