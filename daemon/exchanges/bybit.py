@@ -239,17 +239,19 @@ class Bybit(Exchange):
 
     def _book(self, market: Market, m: BookMessage, recv: int, connection: int) -> Events:
         """Publish a snapshot, which may come at any time, or a delta: each raises the update id by one."""
-        data = m.data
+        data, chain = m.data, market.book
         check_levels(data.b, data.a)
-        ts, last = (m.cts or m.ts) * MILLISECOND, data.u
-        head = (self.name, market.symbol, ts, recv, self.source)
+        ts, last, before = (m.cts or m.ts) * MILLISECOND, data.u, chain.last_id
         if m.type == "snapshot":
-            market.book.begin(connection, last)
-            return [Book(*head, "snapshot", data.b, data.a, last_id=last)]
-        before = market.book.last_id
-        verdict = market.book.take(connection, last - 1, last)
+            chain.begin(connection, last)
+            return [
+                Book(self.name, market.symbol, ts, recv, self.source, "snapshot", data.b, data.a, last_id=last)
+            ]  # fmt: skip
+        verdict = chain.take(connection, last - 1, last)
         if verdict == "follows":
-            return [Book(*head, "delta", data.b, data.a, last, last, last - 1)]
+            return [
+                Book(self.name, market.symbol, ts, recv, self.source, "delta", data.b, data.a, last, last, last - 1)
+            ]
         if verdict == "duplicate":
             return self._duplicate("book")
         self.resyncs += 1

@@ -36,9 +36,23 @@ def check(positive: Sequence[str], others: Sequence[str] = ()) -> None:
 
 def check_levels(bids: Sequence[Level], asks: Sequence[Level]) -> None:
     """Raise MalformedFrame unless every price of a book exceeds 0 and every amount is a plain decimal."""
-    if bids or asks:
-        prices, amounts = zip(*bids, *asks, strict=True)
-        check(prices, amounts)
+    if not (_sound_levels(bids) and _sound_levels(asks)):
+        named = ", ".join(map(repr, (*bids, *asks)[:8]))
+        raise MalformedFrame(f"not all plain decimals, or not all prices above 0: {named}")
+
+
+def _sound_levels(levels: Sequence[Level]) -> bool:
+    """Whether the levels of one side are sound: `check` in one loop, at two thirds of it."""
+    digits: list[str] = []
+    try:
+        for level in levels:
+            price, amount = level
+            if not float(price) > 0 <= float(amount):
+                return False
+            digits += level
+    except ValueError:
+        return False
+    return not "".join(digits).encode().translate(None, _PLAIN)
 
 
 def check_signed(*values: str) -> None:
