@@ -4,7 +4,6 @@ https://bybit-exchange.github.io/docs/v5/ws/connect
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from difflib import get_close_matches
 from functools import partial
 from math import inf
 from typing import Any, ClassVar, Final, Literal, TypeAlias
@@ -15,6 +14,7 @@ from bus.clock import MILLISECOND
 from bus.errors import ConfigError, MalformedFrame
 from bus.events import Book, Candle, Liquidation, Side, Source, Ticker, Trade
 from daemon.exchanges import bybit_rest as rest
+from daemon.exchanges.answers import Stamp, unreadable
 from daemon.exchanges.base import (
     Endpoints,
     Exchange,
@@ -41,6 +41,7 @@ from daemon.exchanges.bybit_messages import (
 )
 from daemon.exchanges.bybit_tickers import quote, tickers
 from daemon.exchanges.decimals import check, check_levels, sound_trade
+from daemon.exchanges.listings import Listings
 
 Events: TypeAlias = list[Translated]
 Route: TypeAlias = tuple[Callable[[bytes], Any], Callable[[Any, int, int], Events]]
@@ -77,8 +78,7 @@ class Bybit(Exchange):
 
     def __init__(self, source: Source = "ws", trades: Literal["each", "aggregate"] = "each") -> None:
         super().__init__(source, trades)
-        self._instruments: dict[str, Instrument] = {}
-        self._listed: dict[Category, set[str]] = {}
+        self._listings = Listings(self.name, "BTC/USDT or BTC/USDT:USDT")
         # Spot and contracts share native names; linear and inverse contracts do not.
         self._spot_connections: dict[int, bool] = {}
         self._natives: dict[tuple[bool, str], str] = {}
@@ -94,15 +94,7 @@ class Bybit(Exchange):
     @property
     def instruments(self) -> Mapping[str, Instrument]:
         """The instruments by unified symbol; empty before the first list was answered."""
-        return self._instruments
-
-    def _instrument(self, symbol: str) -> Instrument:
-        """Return an instrument. Raises ConfigError for one that Bybit does not have."""
-        if symbol in self._instruments:
-            return self._instruments[symbol]
-        near = get_close_matches(symbol, self._instruments, n=2)
-        hint = f"did you mean {' or '.join(near)}?" if near else "symbols look like BTC/USDT or BTC/USDT:USDT"
-        raise ConfigError(f"bybit has no symbol {symbol!r}; {hint}")
+        return self._listings.instruments
 
     # subscribing
     def streams(self, feed: FeedKey) -> Sequence[str]:
@@ -110,7 +102,7 @@ class Bybit(Exchange):
 
         One topic carries tickers, funding, open interest and mark prices: only what was asked for here is published.
         """
-        instrument = self._instrument(feed.symbol)
+        instrument = self._listings.find(feed.symbol)
         native, channel = instrument.native, feed.channel
         if channel in _OF_CONTRACTS and (
             instrument.kind == "spot" or (instrument.kind, channel) == ("future", "funding")
@@ -136,7 +128,7 @@ class Bybit(Exchange):
 
     def url(self, websocket: str, feed: FeedKey) -> str:
         """Return the URL of the category that a symbol belongs to."""
-        return f"{websocket.rstrip('/')}/v5/public/{_category(self._instrument(feed.symbol))}"
+        return f"{websocket.rstrip('/')}/v5/public/{_category(self._listings.find(feed.symbol))}"
 
     def subscribe(self, streams: Sequence[str], message_id: int) -> Sequence[str]:
         """Return the messages that subscribe, section "How to Subscribe to Topics".
@@ -220,7 +212,7 @@ class Bybit(Exchange):
             symbol = self._natives.get((spot, native))
             if symbol is None:
                 raise MalformedFrame(f"unknown symbol {native[:40]!r} of {'spot' if spot else 'contracts'}")
-            market = self._markets[spot, native] = Market(symbol, _category(self._instruments[symbol]))
+            market = self._markets[spot, native] = Market(symbol, _category(self._listings.find(symbol)))
         return market
 
     def _trades(self, market: Market, m: TradesMessage, recv: int, connection: int) -> Events:  # noqa: ARG002 # ids are the symbol's
@@ -320,18 +312,12 @@ class Bybit(Exchange):
         try:
             found, cursor = rest.instruments(body, self.name, category)
         except _UNDECODABLE as error:
-            raise _unreadable(request, error) from error
-        listed = self._listed.setdefault(category, set()) if "cursor" in request.params else set()
-        self._listed[category] = listed | {instrument.symbol for instrument in found}
+            raise unreadable(request, error) from error
+        self._listings.take(category, found, first="cursor" not in request.params, last=not cursor)
         for instrument in found:
-            self._instruments[instrument.symbol] = instrument
             self._natives[category == "spot", instrument.native] = instrument.symbol
         if cursor:
             self.requests.append(rest.instruments_request(category, cursor))
-            return []
-        for symbol, instrument in self._instruments.items():
-            if _category(instrument) == category and symbol not in self._listed[category]:
-                self._instruments[symbol] = msgspec.structs.replace(instrument, active=False)
         return []
 
     def failed(self, request: Request) -> None:
@@ -353,7 +339,7 @@ class Bybit(Exchange):
     # history
     def history(self, feed: FeedKey, span: Span) -> Request | None:
         """Return the first call for candles, funding rates, or trades, of which Bybit gives out the newest alone."""
-        instrument = self._instrument(feed.symbol)
+        instrument = self._listings.find(feed.symbol)
         category = _category(instrument)
         match feed.channel:
             case "trade":
@@ -367,15 +353,15 @@ class Bybit(Exchange):
     def page(self, request: Request, body: bytes | str, recv: int) -> Page:
         """Turn the answer to a history call into events. Raises MalformedFrame."""
         source: Source = "backfill" if self.source == "ws" else self.source
-        stamp = rest.Stamp(self.name, request.symbol, recv, source)
+        stamp = Stamp(self.name, request.symbol, recv, source)
         try:
-            return rest.page(request, self._instrument(request.symbol), _asked(request), body, stamp)
+            return rest.page(request, self._listings.find(request.symbol), _asked(request), body, stamp)
         except (MalformedFrame, *_UNDECODABLE) as error:
-            raise _unreadable(request, error) from error
+            raise unreadable(request, error) from error
 
     def fresh(self, trade: Trade) -> bool:
         """Tell whether a trade out of history has not been published yet, and remember it as published."""
-        instrument = self._instrument(trade.symbol)
+        instrument = self._listings.find(trade.symbol)
         return not self._market(instrument.native, spot=instrument.kind == "spot").trades.seen(trade.id)
 
     # REST
@@ -397,10 +383,6 @@ def _asked(request: Request) -> Category:
         if request.params.get("category") == category:
             return category
     raise MalformedFrame(f"the call of {request.path} names no category")
-
-
-def _unreadable(request: Request, error: Exception) -> MalformedFrame:
-    return MalformedFrame(f"answer of {request.path}: {error or type(error).__name__}"[:200])
 
 
 def _operation(operation: str, topics: Sequence[str], message_id: int) -> str:

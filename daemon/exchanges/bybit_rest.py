@@ -13,7 +13,8 @@ import msgspec
 from bus import timeframes
 from bus.clock import MILLISECOND, SECOND
 from bus.errors import MalformedFrame
-from bus.events import Candle, Funding, Side, Source, Trade
+from bus.events import Candle, Funding, Side, Trade
+from daemon.exchanges.answers import Stamp, ceil_ms, nanoseconds
 from daemon.exchanges.base import Instrument, Page, Request, Span, Standing, by_status
 from daemon.exchanges.bybit_market import Category
 from daemon.exchanges.bybit_messages import (
@@ -34,21 +35,11 @@ TRADES_PAGE: Final[dict[str, int]] = {"spot": 60, "linear": 1000, "inverse": 100
 """The most elements in one answer."""
 _SHORTEST_FUNDING: Final = 3_600 * SECOND
 _BAN: Final = 600.0
-_LATEST: Final = 9_200_000_000_000  # ms; beyond it (year 2261) int64 nanoseconds end
 
 _instruments = msgspec.json.Decoder(Answer[InstrumentItem])
 _trades = msgspec.json.Decoder(Answer[TradeAnswer])
 _candles = msgspec.json.Decoder(Answer[CandleAnswer])
 _fundings = msgspec.json.Decoder(Answer[FundingAnswer])
-
-
-class Stamp(msgspec.Struct, frozen=True):
-    """What all events of one answer share."""
-
-    exchange: str
-    symbol: str
-    recv: int
-    source: Source
 
 
 def instruments_request(category: Category, cursor: str = "") -> Request:
@@ -66,14 +57,14 @@ def trades_request(instrument: Instrument, category: Category, span: Span) -> Re
 def candles_request(instrument: Instrument, category: Category, timeframe: str, span: Span) -> Request:
     """Ask for the first candles that open within a span."""
     params = {"category": category, "symbol": instrument.native, "interval": TIMEFRAMES[timeframe]}
-    params |= {"start": str(_ceil_ms(span.start)), "end": str(_end(span, timeframe) // MILLISECOND)}
+    params |= {"start": str(ceil_ms(span.start)), "end": str(_end(span, timeframe) // MILLISECOND)}
     params["limit"] = str(CANDLES_PAGE)
     return Request("candles", "/v5/market/kline", params, 1, instrument.symbol, timeframe, span)
 
 
 def funding_request(instrument: Instrument, category: Category, span: Span) -> Request:
     """Ask for the first funding rates of a span."""
-    params = {"category": category, "symbol": instrument.native, "startTime": str(_ceil_ms(span.start))}
+    params = {"category": category, "symbol": instrument.native, "startTime": str(ceil_ms(span.start))}
     params |= {"endTime": str(_end(span, "") // MILLISECOND), "limit": str(FUNDING_PAGE)}
     return Request("funding", "/v5/market/funding/history", params, 1, instrument.symbol, span=span)
 
@@ -82,10 +73,6 @@ def _end(span: Span, timeframe: str) -> int:
     """Return where the piece ends that one answer can hold; `timeframe` "" means funding."""
     piece = timeframes.following(timeframe, 0) * CANDLES_PAGE if timeframe else _SHORTEST_FUNDING * FUNDING_PAGE
     return min(span.end, span.start + piece - MILLISECOND)
-
-
-def _ceil_ms(time: int) -> int:
-    return -(-time // MILLISECOND)
 
 
 def page(request: Request, instrument: Instrument, category: Category, body: bytes | str, stamp: Stamp) -> Page:
@@ -132,13 +119,6 @@ def funding(item: FundingAnswer, stamp: Stamp) -> Funding:
     check_signed(item.fundingRate)
     ts = nanoseconds(item.fundingRateTimestamp)
     return Funding(stamp.exchange, stamp.symbol, ts, stamp.recv, stamp.source, item.fundingRate)
-
-
-def nanoseconds(time: str) -> int:
-    """Return a time in ns; Bybit writes ms as a string here. Raises MalformedFrame."""
-    if not (time.isascii() and time.isdecimal() and len(time) <= len(str(_LATEST)) and 0 < int(time) < _LATEST):
-        raise MalformedFrame(f"{time[:40]!r} is no time in milliseconds")
-    return int(time) * MILLISECOND
 
 
 def instruments(body: bytes | str, exchange: str, category: Category) -> tuple[list[Instrument], str]:

@@ -10,10 +10,10 @@ from msgspec.structs import replace
 
 from bus.clock import MILLISECOND
 from bus.events import AnyMarketEvent, Funding, Level, MarkPrice, OpenInterest, Source, Ticker
+from daemon.exchanges.answers import nanoseconds
 from daemon.exchanges.bybit_market import Market, Quote
 from daemon.exchanges.bybit_messages import BookMessage, TickerFields, TickerMessage
-from daemon.exchanges.bybit_rest import nanoseconds
-from daemon.exchanges.decimals import check, check_signed, is_zero
+from daemon.exchanges.decimals import amount_or_none, check_signed, is_zero, price_or_none
 
 _ticker: Final = attrgetter(
     "bid1Price", "bid1Size", "ask1Price", "ask1Size", "lastPrice", "prevPrice24h", "highPrice24h", "lowPrice24h",
@@ -39,10 +39,10 @@ def tickers(market: Market, m: TickerMessage, exchange: str, recv: int, source: 
         check_signed(now.fundingRate)
         due = nanoseconds(now.nextFundingTime) if now.nextFundingTime else None
         events["funding"] = Funding(*head, now.fundingRate, due)
-    if _mark(now) != _mark(old) and (mark := _price(now.markPrice)):
-        events["mark_price"] = MarkPrice(*head, mark, _price(now.indexPrice))
+    if _mark(now) != _mark(old) and (mark := price_or_none(now.markPrice)):
+        events["mark_price"] = MarkPrice(*head, mark, price_or_none(now.indexPrice))
     if _interest(now) != _interest(old) and now.openInterest:
-        amount, value = _amount(now.openInterest), _amount(now.openInterestValue)
+        amount, value = amount_or_none(now.openInterest), amount_or_none(now.openInterestValue)
         if market.category == "inverse":  # counted in dollars, its value in coins
             amount, value = value, amount
         if amount is not None:
@@ -58,28 +58,18 @@ def _merged(known: TickerFields | None, news: TickerFields) -> TickerFields:
 
 def _statistics(t: TickerFields, market: Market) -> tuple[str | None, ...]:
     """Return the fields of a Ticker. An inverse contract's turnover is in coins: it has no quote volume."""
-    bid, ask = _price(t.bid1Price), _price(t.ask1Price)
-    prices = (_price(t.lastPrice), _price(t.prevPrice24h), _price(t.highPrice24h), _price(t.lowPrice24h))
-    turnover = None if market.category == "inverse" else _amount(t.turnover24h)
+    bid, ask = price_or_none(t.bid1Price), price_or_none(t.ask1Price)
+    prices = (
+        price_or_none(t.lastPrice),
+        price_or_none(t.prevPrice24h),
+        price_or_none(t.highPrice24h),
+        price_or_none(t.lowPrice24h),
+    )
+    turnover = None if market.category == "inverse" else amount_or_none(t.turnover24h)
     return (
-        bid, _amount(t.bid1Size) if bid else None, ask, _amount(t.ask1Size) if ask else None,
-        *prices, _amount(t.volume24h), turnover,
+        bid, amount_or_none(t.bid1Size) if bid else None, ask, amount_or_none(t.ask1Size) if ask else None,
+        *prices, amount_or_none(t.volume24h), turnover,
     )  # fmt: skip
-
-
-def _price(value: str | None) -> str | None:
-    """Return a price; an empty one, and 0, mean that there is none. Raises MalformedFrame."""
-    if not value:
-        return None
-    check((), (value,))
-    return None if is_zero(value) else value
-
-
-def _amount(value: str | None) -> str | None:
-    if not value:
-        return None
-    check((), (value,))
-    return value
 
 
 def quote(known: Quote, m: BookMessage) -> Quote:

@@ -60,6 +60,22 @@ def check_signed(*values: str) -> None:
     check((), [value.removeprefix("-") for value in values])
 
 
+def price_or_none(value: str | None) -> str | None:
+    """Return a price; None for an empty one and for 0, which mean that there is none. Raises MalformedFrame."""
+    if not value:
+        return None
+    check((), (value,))
+    return None if is_zero(value) else value
+
+
+def amount_or_none(value: str | None) -> str | None:
+    """Return an amount, None for an empty one. Raises MalformedFrame."""
+    if not value:
+        return None
+    check((), (value,))
+    return value
+
+
 def sound_trade(price: str, amount: str) -> bool:
     """Whether both are plain decimals above 0: `check` unrolled for the most frequent messages, at a third of it."""
     try:

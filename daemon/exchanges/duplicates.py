@@ -2,6 +2,7 @@
 
 from bisect import bisect_right
 from collections import deque
+from decimal import Decimal
 from typing import Final
 
 MAX_RANGES: Final = 10_000
@@ -59,14 +60,17 @@ class CandleFilter:
     """What one candle feed has published. A candle's closing is never dropped unless that very closing came before."""
 
     def __init__(self) -> None:
-        self._last = (-1, -1)
+        self._last: tuple[int, int | Decimal] = (-1, -1)
         self._closed: deque[int] = deque(maxlen=CLOSED_REMEMBERED)
 
-    def seen(self, open_time: int, event_time: int, *, closed: bool) -> bool:
-        """Return whether this state of a candle, or a newer one, came before, and remember it."""
+    def seen(self, open_time: int, progress: int | Decimal, *, closed: bool) -> bool:
+        """Return whether this state of a candle, or a newer one, came before, and remember it.
+
+        `progress` rises with each state: the event time or, where the exchange sends none, the volume.
+        """
         if open_time in self._closed:
             return True
-        position = (open_time, event_time)
+        position = (open_time, progress)
         if closed:
             self._closed.append(open_time)
         elif position <= self._last:
