@@ -13,7 +13,7 @@ from bus.events import AnyMarketEvent, Funding, Level, MarkPrice, OpenInterest, 
 from daemon.exchanges.answers import nanoseconds
 from daemon.exchanges.bybit_market import Market, Quote
 from daemon.exchanges.bybit_messages import BookMessage, TickerFields, TickerMessage
-from daemon.exchanges.decimals import amount_or_none, check_signed, is_zero, price_or_none
+from daemon.exchanges.decimals import above_zero, check_given, check_signed, is_zero
 
 _ticker: Final = attrgetter(
     "bid1Price", "bid1Size", "ask1Price", "ask1Size", "lastPrice", "prevPrice24h", "highPrice24h", "lowPrice24h",
@@ -39,14 +39,15 @@ def tickers(market: Market, m: TickerMessage, exchange: str, recv: int, source: 
         check_signed(now.fundingRate)
         due = nanoseconds(now.nextFundingTime) if now.nextFundingTime else None
         events["funding"] = Funding(*head, now.fundingRate, due)
-    if _mark(now) != _mark(old) and (mark := price_or_none(now.markPrice)):
-        events["mark_price"] = MarkPrice(*head, mark, price_or_none(now.indexPrice))
+    check_given(*_mark(now), *_interest(now))
+    if _mark(now) != _mark(old) and (mark := above_zero(now.markPrice)):
+        events["mark_price"] = MarkPrice(*head, mark, above_zero(now.indexPrice))
     if _interest(now) != _interest(old) and now.openInterest:
-        amount, value = amount_or_none(now.openInterest), amount_or_none(now.openInterestValue)
-        if market.category == "inverse":  # counted in dollars, its value in coins
-            amount, value = value, amount
-        if amount is not None:
+        amount, value = now.openInterest, now.openInterestValue or None
+        if market.category != "inverse":
             events["open_interest"] = OpenInterest(*head, amount, value)
+        elif value:  # counted in dollars, its value in coins
+            events["open_interest"] = OpenInterest(*head, value, amount)
     market.ticker, market.ticker_time = now, m.ts
     return events
 
@@ -58,17 +59,13 @@ def _merged(known: TickerFields | None, news: TickerFields) -> TickerFields:
 
 def _statistics(t: TickerFields, market: Market) -> tuple[str | None, ...]:
     """Return the fields of a Ticker. An inverse contract's turnover is in coins: it has no quote volume."""
-    bid, ask = price_or_none(t.bid1Price), price_or_none(t.ask1Price)
-    prices = (
-        price_or_none(t.lastPrice),
-        price_or_none(t.prevPrice24h),
-        price_or_none(t.highPrice24h),
-        price_or_none(t.lowPrice24h),
-    )
-    turnover = None if market.category == "inverse" else amount_or_none(t.turnover24h)
+    check_given(*_ticker(t))
+    bid, ask = above_zero(t.bid1Price), above_zero(t.ask1Price)
+    prices = map(above_zero, (t.lastPrice, t.prevPrice24h, t.highPrice24h, t.lowPrice24h))
+    turnover = None if market.category == "inverse" else t.turnover24h or None
     return (
-        bid, amount_or_none(t.bid1Size) if bid else None, ask, amount_or_none(t.ask1Size) if ask else None,
-        *prices, amount_or_none(t.volume24h), turnover,
+        bid, t.bid1Size or None if bid else None, ask, t.ask1Size or None if ask else None,
+        *prices, t.volume24h or None, turnover,
     )  # fmt: skip
 
 

@@ -60,20 +60,14 @@ def check_signed(*values: str) -> None:
     check((), [value.removeprefix("-") for value in values])
 
 
-def price_or_none(value: str | None) -> str | None:
-    """Return a price; None for an empty one and for 0, which mean that there is none. Raises MalformedFrame."""
-    if not value:
-        return None
-    check((), (value,))
-    return None if is_zero(value) else value
+def check_given(*values: str | None) -> None:
+    """Raise MalformedFrame unless all that are there and not empty are plain decimals."""
+    check((), [value for value in values if value])
 
 
-def amount_or_none(value: str | None) -> str | None:
-    """Return an amount, None for an empty one. Raises MalformedFrame."""
-    if not value:
-        return None
-    check((), (value,))
-    return value
+def above_zero(price: str | None) -> str | None:
+    """Return a checked price; None for an empty one and for 0, which mean that there is none."""
+    return price if price and price.strip("0.") else None
 
 
 def sound_trade(price: str, amount: str) -> bool:

@@ -14,7 +14,7 @@ import msgspec
 
 from bus.clock import MILLISECOND
 from bus.errors import ConfigError, MalformedFrame
-from bus.events import Book, Funding, Level, Liquidation, MarkPrice, OpenInterest, Source, Ticker, Trade
+from bus.events import Book, Funding, Liquidation, MarkPrice, OpenInterest, Source, Ticker, Trade
 from daemon.exchanges import okx_rest as rest
 from daemon.exchanges.answers import Stamp, unreadable
 from daemon.exchanges.base import (
@@ -31,11 +31,11 @@ from daemon.exchanges.base import (
     Translated,
 )
 from daemon.exchanges.decimals import (
-    amount_or_none,
+    above_zero,
     check,
+    check_given,
     check_levels,
     check_signed,
-    price_or_none,
     sound_trade,
 )
 from daemon.exchanges.listings import Listings
@@ -46,7 +46,6 @@ from daemon.exchanges.okx_messages import (
     TIMEFRAMES,
     BookMessage,
     CandleItem,
-    FullLevels,
     FundingItem,
     InterestItem,
     LiquidationItem,
@@ -246,44 +245,43 @@ class Okx(Exchange):
 
         An update without levels says that nothing has changed: it is published too, since the feed is alive.
         """
-        read = [(item, _levels(item.bids), _levels(item.asks)) for item in m.data]
-        events: Events = []
-        for item, bids, asks in read:
-            ts, prev, chain = item.ts * MILLISECOND, item.prevSeqId, market.book
-            if m.action == "snapshot":
-                chain.begin(connection, item.seqId)
-                events.append(
-                    Book(self.name, market.symbol, ts, recv, self.source, "snapshot", bids, asks, last_id=item.seqId)
-                )
-                continue
-            before = chain.last_id
-            verdict = chain.take(connection, prev, item.seqId)
-            if verdict == "follows":
-                events.append(
-                    Book(self.name, market.symbol, ts, recv, self.source, "delta", bids, asks, None, item.seqId, prev)
-                )
-            elif verdict == "duplicate":
-                self.duplicates["book"] += 1
-            else:
-                self.resyncs += 1
-                said = f"the book of {market.symbol} stands at {before}, the next update follows on {prev}"
-                self.notices.append(Notice("resync", said, feeds=(FeedKey(market.symbol, "book"),)))
-        return events
+        item, chain = m.data[0], market.book
+        bids = [(level.price, level.amount) for level in item.bids]
+        asks = [(level.price, level.amount) for level in item.asks]
+        check_levels(bids, asks)
+        ts, prev, last, before = item.ts * MILLISECOND, item.prevSeqId, item.seqId, chain.last_id
+        if m.action == "snapshot":
+            chain.begin(connection, last)
+            return [Book(self.name, market.symbol, ts, recv, self.source, "snapshot", bids, asks, last_id=last)]
+        verdict = chain.take(connection, prev, last)
+        if verdict == "follows":
+            return [Book(self.name, market.symbol, ts, recv, self.source, "delta", bids, asks, None, last, prev)]
+        if verdict == "duplicate":
+            self.duplicates["book"] += 1
+            return []
+        self.resyncs += 1
+        said = f"the book of {market.symbol} stands at {before}, the next update follows on {prev}"
+        self.notices.append(Notice("resync", said, feeds=(FeedKey(market.symbol, "book"),)))
+        return []
 
     def _tickers(self, market: Market, m: Push[TickerItem], recv: int, connection: int) -> Events:  # noqa: ARG002 # the newest counts
+        for t in m.data:
+            check_given(
+                t.bidPx, t.bidSz, t.askPx, t.askSz, t.last, t.open24h, t.high24h, t.low24h, t.vol24h, t.volCcy24h
+            )
         spot = market.instrument.kind == "spot"
         events: Events = []
         for t in m.data:
             if t.ts < market.times["ticker"] or t == market.ticker:
                 self.duplicates["ticker"] += 1
                 continue
-            bid, ask = price_or_none(t.bidPx), price_or_none(t.askPx)
+            bid, ask = above_zero(t.bidPx), above_zero(t.askPx)
             events.append(
                 Ticker(
                     self.name, market.symbol, t.ts * MILLISECOND, recv, self.source,
-                    bid, amount_or_none(t.bidSz) if bid else None, ask, amount_or_none(t.askSz) if ask else None,
-                    price_or_none(t.last), price_or_none(t.open24h), price_or_none(t.high24h), price_or_none(t.low24h),
-                    amount_or_none(t.vol24h), amount_or_none(t.volCcy24h) if spot else None,
+                    bid, t.bidSz or None if bid else None, ask, t.askSz or None if ask else None,
+                    above_zero(t.last), above_zero(t.open24h), above_zero(t.high24h), above_zero(t.low24h),
+                    t.vol24h or None, t.volCcy24h or None if spot else None,
                 )
             )  # fmt: skip
             market.ticker, market.times["ticker"] = t, t.ts
@@ -316,13 +314,14 @@ class Okx(Exchange):
     def _interest(self, market: Market, m: Push[InterestItem], recv: int, connection: int) -> Events:  # noqa: ARG002 # as above
         """`oiUsd` is the value in quote units where the quote is the dollar itself."""
         dollars = market.instrument.quote == "USD"
-        read = [(item, amount_or_none(item.oiUsd) if dollars else None) for item in m.data]
         check((), [item.oiCcy for item in m.data])
+        check_given(*(item.oiUsd for item in m.data))
         return [
             OpenInterest(
-                self.name, market.symbol, item.ts * MILLISECOND, recv, self.source, item.oiCcy, value
+                self.name, market.symbol, item.ts * MILLISECOND, recv, self.source, item.oiCcy,
+                item.oiUsd or None if dollars else None,
             )
-            for item, value in read
+            for item in m.data
             if self._newer(market, "open_interest", item.ts)
         ]  # fmt: skip
 
@@ -419,13 +418,6 @@ class Okx(Exchange):
     def standing(self, status: int, headers: Mapping[str, str], body: bytes, now: int) -> Standing:
         """Read status and code."""
         return rest.standing(status, headers, body, now)
-
-
-def _levels(levels: FullLevels) -> list[Level]:
-    """Return price and amount of each level. Raises MalformedFrame."""
-    pairs = [(price, amount) for price, amount, _, _ in levels]
-    check_levels(pairs, ())
-    return pairs
 
 
 def _operation(operation: str, streams: Sequence[str], message_id: int) -> str:

@@ -17,8 +17,6 @@ Time: TypeAlias = Annotated[int, Meta(gt=0, lt=9_200_000_000_000)]
 Side: TypeAlias = Literal["buy", "sell"]
 Item = TypeVar("Item")
 Items: TypeAlias = Annotated[list[Item], Meta(max_length=MAX_LEVELS)]
-FullLevels: TypeAlias = Items[tuple[Number, Number, str, str]]
-"""One side of a book: price, amount, a 0 that means nothing any more, number of orders."""
 
 BARS: Final = {
     "1s": "1s", "1m": "1m", "3m": "3m", "5m": "5m", "15m": "15m", "30m": "30m", "1h": "1H", "2h": "2H", "4h": "4H",
@@ -48,6 +46,13 @@ class TradeItem(Struct, gc=False):
     ts: Time
 
 
+class BookLevel(Struct, array_like=True, gc=False):
+    """Price and amount; behind them stand a 0 that means nothing any more and the number of orders."""
+
+    price: Number
+    amount: Number
+
+
 class BookItem(Struct, gc=False):
     """The changes of a book message; a message without any repeats its `seqId`.
 
@@ -55,8 +60,8 @@ class BookItem(Struct, gc=False):
     "prevSeqId":-1,"seqId":123456}
     """
 
-    asks: FullLevels
-    bids: FullLevels
+    asks: Items[BookLevel]
+    bids: Items[BookLevel]
     ts: Time
     seqId: Id  # noqa: N815 # OKX's name
     prevSeqId: int  # noqa: N815 # OKX's name
@@ -66,7 +71,7 @@ class BookMessage(Struct, gc=False):
     """`books`: {"arg":{"channel":"books","instId":"BTC-USDT"},"action":"snapshot","data":[…]}."""
 
     action: Literal["snapshot", "update"]
-    data: Annotated[list[BookItem], Meta(min_length=1, max_length=16)]
+    data: tuple[BookItem]
 
 
 class TickerItem(Struct, gc=False):
