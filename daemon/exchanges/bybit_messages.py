@@ -9,7 +9,7 @@ from typing import Annotated, Any, Final, Generic, Literal, TypeAlias, TypeVar
 import msgspec
 from msgspec import Meta, Struct
 
-from daemon.exchanges.decimals import MAX_LEVELS, Levels, Number
+from daemon.exchanges.decimals import MAX_LEVELS, Levels, Number, Optional
 
 Id: TypeAlias = Annotated[int, Meta(ge=0, le=2**63 - 1)]
 Time: TypeAlias = Annotated[int, Meta(gt=0, lt=9_200_000_000_000)]
@@ -71,22 +71,22 @@ class BookMessage(Struct, gc=False):
 class TickerFields(Struct, gc=False):
     """What a tickers message carries; a delta has only what has changed, and spot has neither quotes nor the rest."""
 
-    bid1Price: str | None = None  # noqa: N815 # Bybit's name
-    bid1Size: str | None = None  # noqa: N815 # Bybit's name
-    ask1Price: str | None = None  # noqa: N815 # Bybit's name
-    ask1Size: str | None = None  # noqa: N815 # Bybit's name
-    lastPrice: str | None = None  # noqa: N815 # Bybit's name
-    prevPrice24h: str | None = None  # noqa: N815 # Bybit's name
-    highPrice24h: str | None = None  # noqa: N815 # Bybit's name
-    lowPrice24h: str | None = None  # noqa: N815 # Bybit's name
-    volume24h: str | None = None
-    turnover24h: str | None = None
-    markPrice: str | None = None  # noqa: N815 # Bybit's name
-    indexPrice: str | None = None  # noqa: N815 # Bybit's name
-    openInterest: str | None = None  # noqa: N815 # Bybit's name
-    openInterestValue: str | None = None  # noqa: N815 # Bybit's name
-    fundingRate: str | None = None  # noqa: N815 # Bybit's name
-    nextFundingTime: str | None = None  # noqa: N815 # Bybit's name
+    bid1Price: Optional | None = None  # noqa: N815 # Bybit's name
+    bid1Size: Optional | None = None  # noqa: N815 # Bybit's name
+    ask1Price: Optional | None = None  # noqa: N815 # Bybit's name
+    ask1Size: Optional | None = None  # noqa: N815 # Bybit's name
+    lastPrice: Optional | None = None  # noqa: N815 # Bybit's name
+    prevPrice24h: Optional | None = None  # noqa: N815 # Bybit's name
+    highPrice24h: Optional | None = None  # noqa: N815 # Bybit's name
+    lowPrice24h: Optional | None = None  # noqa: N815 # Bybit's name
+    volume24h: Optional | None = None
+    turnover24h: Optional | None = None
+    markPrice: Optional | None = None  # noqa: N815 # Bybit's name
+    indexPrice: Optional | None = None  # noqa: N815 # Bybit's name
+    openInterest: Optional | None = None  # noqa: N815 # Bybit's name
+    openInterestValue: Optional | None = None  # noqa: N815 # Bybit's name
+    fundingRate: Optional | None = None  # noqa: N815 # Bybit's name
+    nextFundingTime: Optional | None = None  # noqa: N815 # Bybit's name
 
 
 class TickerMessage(Struct, gc=False):

@@ -13,6 +13,8 @@ MAX_LEVELS: Final = 10_000
 
 Number: TypeAlias = Annotated[str, Meta(min_length=1, max_length=40)]
 """A decimal as typed decoding lets it through; the digits still want `check`."""
+Optional: TypeAlias = Annotated[str, Meta(max_length=40)]
+"""A decimal that is empty where there is none; it wants `check_given`."""
 Levels: TypeAlias = Annotated[list[tuple[Number, Number]], Meta(max_length=MAX_LEVELS)]
 """One side of a book message."""
 

@@ -9,7 +9,7 @@ from typing import Annotated, Any, Final, Generic, Literal, TypeAlias, TypeVar
 import msgspec
 from msgspec import Meta, Struct
 
-from daemon.exchanges.decimals import MAX_LEVELS, Number
+from daemon.exchanges.decimals import MAX_LEVELS, Number, Optional
 
 Id: TypeAlias = Annotated[int, Meta(ge=0, le=2**63 - 1)]
 Time: TypeAlias = Annotated[int, Meta(gt=0, lt=9_200_000_000_000)]
@@ -82,16 +82,16 @@ class TickerItem(Struct, gc=False):
     "vol24h":"2222","sodUtc0":"2222","sodUtc8":"2222","ts":"1597026383085"}
     """
 
-    last: str
-    askPx: str  # noqa: N815 # OKX's name
-    askSz: str  # noqa: N815 # OKX's name
-    bidPx: str  # noqa: N815 # OKX's name
-    bidSz: str  # noqa: N815 # OKX's name
-    open24h: str
-    high24h: str
-    low24h: str
-    volCcy24h: str  # noqa: N815 # OKX's name
-    vol24h: str
+    last: Optional
+    askPx: Optional  # noqa: N815 # OKX's name
+    askSz: Optional  # noqa: N815 # OKX's name
+    bidPx: Optional  # noqa: N815 # OKX's name
+    bidSz: Optional  # noqa: N815 # OKX's name
+    open24h: Optional
+    high24h: Optional
+    low24h: Optional
+    volCcy24h: Optional  # noqa: N815 # OKX's name
+    vol24h: Optional
     ts: Time
 
 
@@ -133,7 +133,7 @@ class InterestItem(Struct, gc=False):
 
     oiCcy: Number  # noqa: N815 # OKX's name
     ts: Time
-    oiUsd: str = ""  # noqa: N815 # OKX's name
+    oiUsd: Optional = ""  # noqa: N815 # OKX's name
 
 
 class MarkItem(Struct, gc=False):
