@@ -12,7 +12,7 @@ import msgspec
 
 from bus.clock import MILLISECOND
 from bus.errors import ConfigError, MalformedFrame
-from bus.events import Book, Candle, Liquidation, Side, Source, Ticker, Trade
+from bus.events import Book, Candle, Funding, Liquidation, MarkPrice, OpenInterest, Side, Source, Ticker, Trade
 from daemon.exchanges import bybit_rest as rest
 from daemon.exchanges.answers import Stamp, unreadable
 from daemon.exchanges.base import (
@@ -60,6 +60,8 @@ class Bybit(Exchange):
     name: ClassVar[str] = "bybit"
     channels: ClassVar[frozenset[str]] = frozenset({"trade", "ticker", "book", "candle"}) | _OF_CONTRACTS
     timeframes: ClassVar[frozenset[str]] = frozenset(TIMEFRAMES)
+    # One topic carries the four.
+    bundled: ClassVar[frozenset[type]] = frozenset({Ticker, Funding, MarkPrice, OpenInterest})
     endpoints: ClassVar[Endpoints] = Endpoints("https://api.bybit.com", "wss://stream.bybit.com")
     # https://bybit-exchange.github.io/docs/v5/ws/connect: ping every 20 s; 21,000 characters of topics on a connection;
     # 10 topics in a request on spot. https://bybit-exchange.github.io/docs/v5/rate-limit: 500 connections in 5 minutes,
@@ -84,7 +86,6 @@ class Bybit(Exchange):
         self._natives: dict[tuple[bool, str], str] = {}
         self._markets: dict[tuple[bool, str], Market] = {}
         self._routes: dict[bool, dict[bytes, Route]] = {True: {}, False: {}}
-        self._wanted: set[FeedKey] = set()
 
     # instruments
     def instruments_requests(self) -> Sequence[Request]:
@@ -98,10 +99,7 @@ class Bybit(Exchange):
 
     # subscribing
     def streams(self, feed: FeedKey) -> Sequence[str]:
-        """Return the topics that make up a feed. Raises ConfigError for a feed that Bybit lacks.
-
-        One topic carries tickers, funding, open interest and mark prices: only what was asked for here is published.
-        """
+        """Return the topics that make up a feed. Raises ConfigError for a feed that Bybit lacks."""
         instrument = self._listings.find(feed.symbol)
         native, channel = instrument.native, feed.channel
         if channel in _OF_CONTRACTS and (
@@ -121,7 +119,6 @@ class Bybit(Exchange):
             case "liquidation":
                 return [f"allLiquidation.{native}"]
             case "ticker" | "funding" | "open_interest" | "mark_price":
-                self._wanted.add(feed)
                 # spot's tickers lack the best bid and ask
                 return [f"tickers.{native}", *([f"orderbook.1.{native}"] if instrument.kind == "spot" else [])]
         raise ConfigError(f"bybit has no channel {channel!r}; it has {', '.join(sorted(self.channels))}")
@@ -263,10 +260,7 @@ class Bybit(Exchange):
     def _tickers(self, market: Market, m: TickerMessage, recv: int, connection: int) -> Events:  # noqa: ARG002 # the newest counts
         if m.ts < market.ticker_time or (m.type == "delta" and market.ticker is None):
             return self._duplicate("ticker")
-        found = tickers(market, m, self.name, recv, self.source)
-        if self.source == "replay":
-            return [*found.values()]
-        return [event for channel, event in found.items() if FeedKey(market.symbol, channel) in self._wanted]
+        return [*tickers(market, m, self.name, recv, self.source)]
 
     def _candles(self, market: Market, timeframe: str, m: CandleMessage, recv: int, connection: int) -> Events:  # noqa: ARG002 # the newest counts
         for c in m.data:

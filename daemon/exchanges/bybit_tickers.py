@@ -24,7 +24,7 @@ _mark: Final = attrgetter("markPrice", "indexPrice")
 _interest: Final = attrgetter("openInterest", "openInterestValue")
 
 
-def tickers(market: Market, m: TickerMessage, exchange: str, recv: int, source: Source) -> dict[str, AnyMarketEvent]:
+def tickers(market: Market, m: TickerMessage, exchange: str, recv: int, source: Source) -> list[AnyMarketEvent]:
     """Merge a message into what is known of a symbol; return an event for each channel that changed.
 
     A snapshot changes all, unless it repeats the last message. Raises MalformedFrame.
@@ -32,22 +32,22 @@ def tickers(market: Market, m: TickerMessage, exchange: str, recv: int, source: 
     now = m.data if m.type == "snapshot" else _merged(market.ticker, m.data)
     old = TickerFields() if m.type == "snapshot" and m.ts > market.ticker_time else market.ticker or TickerFields()
     head = (exchange, market.symbol, m.ts * MILLISECOND, recv, source)
-    events: dict[str, AnyMarketEvent] = {}
+    events: list[AnyMarketEvent] = []
     if _ticker(now) != _ticker(old):
-        events["ticker"] = Ticker(*head, *_statistics(now, market))
+        events.append(Ticker(*head, *_statistics(now, market)))
     if _funding(now) != _funding(old) and now.fundingRate:
         check_signed(now.fundingRate)
         due = nanoseconds(now.nextFundingTime) if now.nextFundingTime else None
-        events["funding"] = Funding(*head, now.fundingRate, due)
+        events.append(Funding(*head, now.fundingRate, due))
     check_given(*_mark(now), *_interest(now))
     if _mark(now) != _mark(old) and (mark := above_zero(now.markPrice)):
-        events["mark_price"] = MarkPrice(*head, mark, above_zero(now.indexPrice))
+        events.append(MarkPrice(*head, mark, above_zero(now.indexPrice)))
     if _interest(now) != _interest(old) and now.openInterest:
         amount, value = now.openInterest, now.openInterestValue or None
         if market.category != "inverse":
-            events["open_interest"] = OpenInterest(*head, amount, value)
+            events.append(OpenInterest(*head, amount, value))
         elif value:  # counted in dollars, its value in coins
-            events["open_interest"] = OpenInterest(*head, value, amount)
+            events.append(OpenInterest(*head, value, amount))
     market.ticker, market.ticker_time = now, m.ts
     return events
 

@@ -77,6 +77,8 @@ class Okx(Exchange):
     name: ClassVar[str] = "okx"
     channels: ClassVar[frozenset[str]] = frozenset({"trade", "ticker", "book", "candle", *_OF_CONTRACTS})
     timeframes: ClassVar[frozenset[str]] = frozenset(BARS)
+    # One stream carries those of all symbols.
+    bundled: ClassVar[frozenset[type]] = frozenset({Liquidation})
     endpoints: ClassVar[Endpoints] = Endpoints("https://www.okx.com", "wss://ws.okx.com:8443")
     # #overview-websocket: 3 connections a second; 480 subscriptions an hour on a connection, 64 KB in one message; it
     # is closed after 30 s without one. #order-book-trading-market-data: 20 requests in 2 seconds for each endpoint,
@@ -100,7 +102,6 @@ class Okx(Exchange):
         self._markets: dict[str, Market] = {}
         self._natives: dict[str, str] = {}
         self._routes: dict[bytes, tuple[Callable[[bytes], Any], Handler]] = {}
-        self._liquidations_wanted: set[str] = set()
         self._handlers: dict[str, Callable[..., Events]] = {
             "trades": self._aggregates,
             "trades-all": self._trades,
@@ -123,10 +124,7 @@ class Okx(Exchange):
 
     # subscribing
     def streams(self, feed: FeedKey) -> Sequence[str]:
-        """Return the channel and what it is of as `channel:instrument`. Raises ConfigError for a feed that OKX lacks.
-
-        One stream carries the liquidations of all symbols: only those that were asked for here are published.
-        """
+        """Return `channel:instrument` of what makes up a feed. Raises ConfigError for a feed that OKX lacks."""
         instrument = self._listings.find(feed.symbol)
         native, kind = instrument.native, instrument.kind
         match feed.channel:
@@ -145,7 +143,6 @@ class Okx(Exchange):
             case channel if kind == "spot" or (kind, channel) == ("future", "funding"):
                 raise ConfigError(f"okx has no {channel} of {feed.symbol}: its kind is {kind}")
             case "liquidation":
-                self._liquidations_wanted.add(feed.symbol)
                 return [f"liquidation-orders:{'FUTURES' if kind == 'future' else 'SWAP'}"]
         return [f"{_OF_CONTRACTS[feed.channel]}:{native}"]
 
@@ -342,13 +339,13 @@ class Okx(Exchange):
         return True
 
     def _liquidations(self, m: Push[LiquidationItem], recv: int, connection: int) -> Events:  # noqa: ARG002 # as above
-        """Publish the wanted ones of all. The receive times differ: they tell liquidations apart."""
+        """Read those of all listed instruments. The receive times differ: they tell liquidations apart."""
         for item in m.data:
             check([text for detail in item.details for text in (detail.bkPx, detail.sz)])
         events: Events = []
         for item in m.data:
             symbol = self._natives.get(item.instId)
-            if symbol is None or (symbol not in self._liquidations_wanted and self.source != "replay"):
+            if symbol is None:  # listed since the last look
                 continue
             market = self._market(item.instId)
             for d in item.details:

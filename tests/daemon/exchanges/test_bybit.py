@@ -23,18 +23,9 @@ from bybit_payloads import (
 from bus.errors import ConfigError, MalformedFrame
 from bus.events import Book, Candle, Funding, Liquidation, MarkPrice, OpenInterest, Ticker, Trade
 from daemon.exchanges.base import FeedKey
-from daemon.exchanges.bybit import Bybit
 
 PERPETUAL = "BTC/USDT:USDT"
 NS = 1_000_000
-
-
-def channels(*names: str, symbol: str = PERPETUAL) -> Bybit:
-    """A translator that was asked for these channels of one symbol."""
-    bybit = listed()
-    for name in names:
-        bybit.streams(FeedKey(symbol, name))
-    return bybit
 
 
 @pytest.mark.parametrize(
@@ -143,25 +134,23 @@ def test_a_book_follows_the_connection_whose_snapshot_came_last_and_outlives_it(
     assert [notice.kind for notice in bybit.notices] == ["resync"]
 
 
-def test_a_ticker_message_becomes_what_was_asked_for():
+def test_a_ticker_message_carries_four_listed():
     head = ("bybit", PERPETUAL, T * NS, 5, "ws")
-    expected = {
-        "ticker": Ticker(
+    expected = [
+        Ticker(
             *head, "17215.50", "84.489", "17216.00", "83.020", "17216.00", "16926.50", "17281.50", "16915.00",
             "91705.276", "1570383121.943499",
         ),
-        "funding": Funding(*head, "-0.000212", 1673280000000 * NS),
-        "mark_price": MarkPrice(*head, "17217.33", "17227.36"),
-        "open_interest": OpenInterest(*head, "68744.761", "1183601235.91"),
-    }  # fmt: skip
-    for channel, event in expected.items():
-        assert channels(channel).parse(tickers(**FULL), 5, LINEAR) == [event]
-    assert listed().parse(tickers(**FULL), 5, LINEAR) == []
-    assert len(listed("replay").parse(tickers(**FULL), 5, LINEAR)) == 4
+        Funding(*head, "-0.000212", 1673280000000 * NS),
+        MarkPrice(*head, "17217.33", "17227.36"),
+        OpenInterest(*head, "68744.761", "1183601235.91"),
+    ]  # fmt: skip
+    assert listed().parse(tickers(**FULL), 5, LINEAR) == expected
+    assert {type(event) for event in expected} == listed().bundled
 
 
 def test_a_delta_changes_what_it_names_and_tells_the_whole():
-    bybit = channels("ticker", "mark_price", "funding", "open_interest")
+    bybit = listed()
     assert bybit.parse(tickers("delta", lastPrice="1"), 4, LINEAR) == []  # what it changes is not known yet
     assert len(bybit.parse(tickers(**FULL), 5, LINEAR)) == 4
     (event,) = bybit.parse(tickers("delta", ts=T + 1, bid1Price="17215.00"), 6, LINEAR)
@@ -175,7 +164,7 @@ def test_a_delta_changes_what_it_names_and_tells_the_whole():
 
 
 def test_a_malformed_delta_changes_nothing():
-    bybit = channels("ticker")
+    bybit = listed()
     bybit.parse(tickers(**FULL), 5, LINEAR)
     with pytest.raises(MalformedFrame):
         bybit.parse(tickers("delta", ts=T + 1, bid1Price="NaN"), 6, LINEAR)
@@ -184,16 +173,17 @@ def test_a_malformed_delta_changes_nothing():
 
 
 def test_inverse_contracts_are_counted_in_dollars():
-    bybit = channels("open_interest", "ticker", symbol="BTC/USD:BTC")
-    ticker, interest = bybit.parse(tickers(topic="tickers.BTCUSD", **FULL), 5, INVERSE)
+    bybit = listed()
+    ticker, _, _, interest = bybit.parse(tickers(topic="tickers.BTCUSD", **FULL), 5, INVERSE)
     assert (interest.amount, interest.value) == ("1183601235.91", "68744.761")
     assert (ticker.volume, ticker.quote_volume) == ("91705.276", None)
 
 
 def test_empty_and_zero_prices_are_none():
-    bybit = channels("ticker", "funding")
+    bybit = listed()
     fields = FULL | {"bid1Price": "", "bid1Size": "", "ask1Price": "0", "ask1Size": "0", "fundingRate": ""}
-    (event,) = bybit.parse(tickers(**fields), 5, LINEAR)
+    event, *others = bybit.parse(tickers(**fields), 5, LINEAR)
+    assert [type(other) for other in others] == [MarkPrice, OpenInterest]
     assert (event.bid, event.bid_size, event.ask, event.ask_size, event.last) == (None, None, None, None, "17216.00")
 
 

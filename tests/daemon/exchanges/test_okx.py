@@ -189,16 +189,14 @@ def test_what_contracts_add():
     assert okx.duplicates == Counter(funding=1, open_interest=1, mark_price=1)
 
 
-def test_of_all_liquidations_only_the_wanted_are_published():
+def test_liquidations_of_all_symbols_come_in_one_stream():
     okx = listed()
-    assert okx.parse(liquidations({}), 5) == []
-    okx.streams(FeedKey(PERPETUAL, "liquidation"))
+    assert okx.bundled == {Liquidation}
     first, second = okx.parse(liquidations({}, {"side": "sell"}), 5)
     assert first == Liquidation(*HEAD, None, "buy", "0.007831", "13")
     assert (second.side, second.recv) == ("sell", 6)
     assert okx.parse(liquidations({}), 9) == okx.parse(liquidations({}, of="NEW-USDT-SWAP"), 10) == []
     assert okx.duplicates == Counter(liquidation=1)
-    assert len(listed("replay").parse(liquidations({}), 5)) == 1
 
 
 @pytest.mark.parametrize(
