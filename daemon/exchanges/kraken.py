@@ -46,8 +46,8 @@ Events: TypeAlias = list[Translated]
 Handler: TypeAlias = Callable[[bytes, int, int], Events]
 
 _UNDECODABLE: Final = (msgspec.MsgspecError, ValueError, RecursionError)
-_PREFIX: Final = b'{"channel":"'
-_PREFIX_LENGTH: Final = len(_PREFIX)
+_BEGINNING: Final = len(b'{"channel":"book"')
+"""Bytes of a frame that tell the channels of data apart."""
 _TIMEFRAMES: Final = {minutes: timeframe for timeframe, minutes in rest.MINUTES.items()}
 
 _book = msgspec.json.Decoder(BookMessage).decode
@@ -86,12 +86,13 @@ class Kraken(Exchange):
         self._instruments: dict[str, Instrument] = {}
         self._symbols: dict[str, str] = {}
         self._markets: dict[str, Market] = {}
-        self._handlers: dict[bytes, Handler] = {
-            b"book": self._books,
-            b"trade": self._trades,
-            b"ticker": self._tickers,
-            b"ohlc": self._ohlc,
+        self._handlers: dict[str, Handler] = {
+            "book": self._books,
+            "trade": self._trades,
+            "ticker": self._tickers,
+            "ohlc": self._ohlc,
         }
+        self._routes = {_beginning(name): read for name, read in self._handlers.items()}
 
     # instruments
     def instruments_requests(self) -> Sequence[Request]:
@@ -145,9 +146,9 @@ class Kraken(Exchange):
     def parse(self, frame: bytes | str, recv: int, connection: int = 0) -> Events:
         """Turn one frame into events. Raises MalformedFrame; a book that it was about begins anew."""
         raw = frame.encode() if isinstance(frame, str) else frame
-        handler = self._handlers.get(raw[_PREFIX_LENGTH : raw.find(b'"', _PREFIX_LENGTH)])
+        handler = self._routes.get(raw[:_BEGINNING])
         try:
-            if handler is None or not raw.startswith(_PREFIX):
+            if handler is None:
                 return self._unrouted(raw, recv, connection)
             return handler(raw, recv, connection)
         except (MalformedFrame, *_UNDECODABLE) as error:
@@ -158,7 +159,7 @@ class Kraken(Exchange):
         """Find out what a frame is that does not begin with the name of a channel of data."""
         value = msgspec.json.decode(raw)
         channel = value.get("channel") if isinstance(value, dict) else None
-        handler = self._handlers.get(channel.encode()) if isinstance(channel, str) else None
+        handler = self._handlers.get(channel) if isinstance(channel, str) else None
         if handler is not None:
             return handler(raw, recv, connection)
         self.notices.append(notice(value))
@@ -188,20 +189,18 @@ class Kraken(Exchange):
 
     def _books(self, raw: bytes, recv: int, connection: int) -> Events:
         m = _book(raw)
-        if m.type == "snapshot":
-            return [event for data in m.data for event in self._snapshot(data, recv, connection)]
+        read = self._delta if m.type == "update" else self._snapshot
         if len(m.data) == 1:
-            return self._delta(m.data[0], recv, connection)
-        return [event for data in m.data for event in self._delta(data, recv, connection)]
+            return read(m.data[0], recv, connection)
+        return [event for data in m.data for event in read(data, recv, connection)]
 
     def _snapshot(self, data: BookData, recv: int, connection: int) -> Events:
         market = self._markets.get(data.symbol) or self._market(data.symbol)
         bids, asks, ts = levels(data.bids), levels(data.asks), nanoseconds(data.timestamp)
         book = market.book
-        book.clear()
         market.chain.begin(connection)
-        book.bids.change(bids)
-        book.asks.change(asks)
+        book.bids.reset(bids)
+        book.asks.reset(asks)
         if data.checksum is not None and book.checksum() != data.checksum:
             return self._broken(market, "a snapshot's checksum is wrong", said=market.chain.fail() == "broken")
         return [
@@ -351,6 +350,10 @@ class Kraken(Exchange):
     def standing(self, status: int, headers: Mapping[str, str], body: bytes, now: int) -> Standing:
         """Read status and, since errors come with status 200, body."""
         return rest.standing(status, headers, body, now)
+
+
+def _beginning(channel: str) -> bytes:
+    return f'{{"channel":"{channel}"'.encode()[:_BEGINNING]
 
 
 def _quote(t: TickerData) -> tuple[str | None, ...]:

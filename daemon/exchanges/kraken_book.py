@@ -5,7 +5,7 @@ https://docs.kraken.com/exchange/guides/websockets/book-checksum-v2
 
 from bisect import bisect_left
 from collections.abc import Sequence
-from typing import Final
+from typing import Any, Final
 from zlib import crc32
 
 from bus.errors import MalformedFrame
@@ -23,29 +23,37 @@ class Side:
     A float only orders the prices: two that it cannot tell apart would show in the checksum.
     """
 
-    __slots__ = ("_depth", "_keys", "_pieces", "_prices", "_sign", "text")
+    __slots__ = ("_depth", "_keys", "_levels", "_pieces", "_sign", "text")
 
     def __init__(self, depth: int, *, asks: bool) -> None:
         self._depth = depth
         self._sign = -1 if asks else 1
-        self.clear()
-
-    def clear(self) -> None:
-        """Forget everything before a snapshot."""
         self._keys: list[float] = []
-        self._prices: list[str] = []
-        self._pieces: list[str] = []
+        self._levels: list[Level] = []
+        self._pieces: list[Any] = []
+        """What the checksum takes of each level, None while that is not known."""
         self.text: bytes | None = None
         """The side's part of the text that is checked; None when it has to be made anew."""
 
-    def change(self, levels: Sequence[Level]) -> list[Level]:
+    def reset(self, levels: Sequence[Level]) -> None:
+        """Begin with a snapshot, the best level first. Raises MalformedFrame."""
+        sign = self._sign
+        self._levels = [*reversed(levels)]
+        self._keys = [float(price) * sign for price, _ in self._levels]
+        self._pieces = [None] * len(self._levels)
+        self.text = None
+        if not all(self._keys) or self._keys != sorted(self._keys):
+            raise MalformedFrame("a price of 0, or a snapshot that is not in the order of its prices")
+
+    def change(self, changes: Sequence[Level]) -> list[Level]:
         """Apply the changes of one message; return the removals that follow from it.
 
         Kraken says nothing of the levels that fall out of the subscribed depth: they are removed here, so that every
         subscriber's book is the same. Raises MalformedFrame half-way.
         """
-        keys, prices, pieces, sign = self._keys, self._prices, self._pieces, self._sign
-        for price, amount in levels:
+        keys, levels, pieces, sign = self._keys, self._levels, self._pieces, self._sign
+        for level in changes:
+            price, amount = level
             key = float(price) * sign
             if not key:
                 raise MalformedFrame("a price of 0")
@@ -54,28 +62,37 @@ class Side:
             if float(amount):
                 piece = price.replace(".", "").lstrip("0") + amount.replace(".", "").lstrip("0")
                 if known:
-                    pieces[at] = piece
+                    levels[at], pieces[at] = level, piece
                 else:
                     keys.insert(at, key)
-                    prices.insert(at, price)
+                    levels.insert(at, level)
                     pieces.insert(at, piece)
             elif known:
-                del keys[at], prices[at], pieces[at]
+                del keys[at], levels[at], pieces[at]
             if at >= count - CHECKED:
                 self.text = None
         return self._cut() if len(keys) > self._depth else []
 
     def encode(self) -> bytes:
         """Return this side's part of the text that is checked, the best level first."""
-        self.text = text = "".join(self._pieces[: -CHECKED - 1 : -1]).encode()
+        try:
+            self.text = text = "".join(self._pieces[: -CHECKED - 1 : -1]).encode()
+        except TypeError:  # levels of the snapshot have come to the top
+            self._pieces[-CHECKED:] = [_piece(*level) for level in self._levels[-CHECKED:]]
+            return self.encode()
         return text
 
     def _cut(self) -> list[Level]:
         """Drop the worst levels beyond the depth."""
         excess = len(self._keys) - self._depth
-        removals = [(price, "0") for price in self._prices[:excess]]
-        del self._keys[:excess], self._prices[:excess], self._pieces[:excess]
+        removals = [(price, "0") for price, _ in self._levels[:excess]]
+        del self._keys[:excess], self._levels[:excess], self._pieces[:excess]
         return removals
+
+
+def _piece(price: str, amount: str) -> str:
+    """Return a level as the checksum takes it: price and amount without dot and leading zeros."""
+    return price.replace(".", "").lstrip("0") + amount.replace(".", "").lstrip("0")
 
 
 class KrakenBook:
@@ -87,11 +104,6 @@ class KrakenBook:
         self.bids = Side(depth, asks=False)
         self.asks = Side(depth, asks=True)
         self._checksum = self._checksum_asks = 0
-
-    def clear(self) -> None:
-        """Forget everything before a snapshot."""
-        self.bids.clear()
-        self.asks.clear()
 
     def checksum(self) -> int:
         """Return the CRC32 of the ten best levels of each side, asks first; it is kept while they do not change."""

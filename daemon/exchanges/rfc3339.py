@@ -17,11 +17,11 @@ _LATEST: Final = 9_223_372_035
 
 def nanoseconds(text: str) -> int:
     """Return a UTC time such as 2021-04-17T16:48:52.949650Z, with up to nine decimals, in ns. Raises MalformedFrame."""
-    fraction = text[20:-1]
+    fraction = text[20:26]
     if len(text) == _MICROSECONDS and text[19] == "." and text[26] == "Z" and fraction.isdecimal():
         return _second(text[:_SECONDS]) + int(fraction) * MICROSECOND
-    point, digits = text[_SECONDS : _SECONDS + 1], fraction.ljust(9, "0")
-    if text[-1:] != "Z" or point not in {".", "Z"} or (point == "." and not fraction) or not _nine(digits):
+    point, digits = text[_SECONDS : _SECONDS + 1], text[_SECONDS + 1 : -1].ljust(9, "0")
+    if text[-1:] != "Z" or point not in {".", "Z"} or text[-2:] == ".Z" or not _nine(digits):
         raise MalformedFrame(f"not a UTC time: {text[:40]!r}")
     return _second(text[:_SECONDS]) + int(digits)
 
