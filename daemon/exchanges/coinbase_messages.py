@@ -1,7 +1,8 @@
 """What Coinbase Advanced Trade sends, as typed structures; each stands beside the payload that its documentation shows.
 
 WebSocket: https://docs.cdp.coinbase.com/coinbase-app/advanced-trade-apis/websocket/websocket-channels
-REST: https://docs.cdp.coinbase.com/api-reference/advanced-trade-api/rest-api/public/list-public-products (and beside it)
+REST: https://docs.cdp.coinbase.com/api-reference/advanced-trade-api/rest-api/public/list-public-products and
+the pages beside it
 """
 
 from typing import Annotated, Literal, TypeAlias
