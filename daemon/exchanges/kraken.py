@@ -4,7 +4,6 @@ https://docs.kraken.com/exchange/api-reference/spot-websocket
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from difflib import get_close_matches
 from math import inf
 from typing import ClassVar, Final, Literal, TypeAlias
 
@@ -13,6 +12,7 @@ import msgspec
 from bus.errors import ConfigError, MalformedFrame
 from bus.events import Book, Candle, Source, Ticker, Trade
 from daemon.exchanges import kraken_rest as rest
+from daemon.exchanges.answers import Stamp, unreadable
 from daemon.exchanges.base import (
     Endpoints,
     Exchange,
@@ -40,6 +40,7 @@ from daemon.exchanges.kraken_messages import (
     digits,
     levels,
 )
+from daemon.exchanges.listings import Listings
 from daemon.exchanges.rfc3339 import nanoseconds
 
 Events: TypeAlias = list[Translated]
@@ -83,7 +84,7 @@ class Kraken(Exchange):
 
     def __init__(self, source: Source = "ws", trades: Literal["each", "aggregate"] = "each") -> None:
         super().__init__(source, trades)
-        self._instruments: dict[str, Instrument] = {}
+        self._listings = Listings(self.name, "BTC/USD")
         self._symbols: dict[str, str] = {}
         self._markets: dict[str, Market] = {}
         self._handlers: dict[str, Handler] = {
@@ -102,22 +103,12 @@ class Kraken(Exchange):
     @property
     def instruments(self) -> Mapping[str, Instrument]:
         """The instruments by unified symbol; empty before the list was answered."""
-        return self._instruments
-
-    def _native(self, symbol: str) -> str:
-        """Return Kraken's name of a symbol. Raises ConfigError for one that Kraken does not have."""
-        if symbol in self._instruments:
-            return self._instruments[symbol].native
-        if not self._instruments and symbol.count("/") == 1 and ":" not in symbol:
-            return symbol
-        near = get_close_matches(symbol, self._instruments, n=2)
-        hint = f"did you mean {' or '.join(near)}?" if near else "symbols look like BTC/USD"
-        raise ConfigError(f"kraken has no symbol {symbol!r}; {hint}")
+        return self._listings.instruments
 
     # subscribing
     def streams(self, feed: FeedKey) -> Sequence[str]:
         """Return the channel and pair that make up a feed. Raises ConfigError for a feed that Kraken lacks."""
-        native = self._native(feed.symbol)
+        native = self._listings.find(feed.symbol).native
         if feed.channel not in self.channels:
             raise ConfigError(f"kraken has no channel {feed.channel!r}; it has {', '.join(sorted(self.channels))}")
         if feed.channel != "candle":
@@ -302,14 +293,9 @@ class Kraken(Exchange):
         try:
             found = rest.instruments(body, self.name)
         except (MalformedFrame, *_UNDECODABLE) as error:
-            raise _unreadable(request, error) from error
-        gone = {
-            symbol: msgspec.structs.replace(instrument, active=False)
-            for symbol, instrument in self._instruments.items()
-            if symbol not in found
-        }
-        self._instruments = found | gone
-        self._symbols = {instrument.native: symbol for symbol, instrument in self._instruments.items()}
+            raise unreadable(request, error) from error
+        self._listings.take("spot", found)
+        self._symbols |= {instrument.native: instrument.symbol for instrument in found}
         return []
 
     def failed(self, request: Request) -> None:
@@ -328,7 +314,7 @@ class Kraken(Exchange):
     # history
     def history(self, feed: FeedKey, span: Span) -> Request | None:
         """Return the first call for trades, or for candles, of which Kraken keeps the last 720 alone."""
-        native = self._native(feed.symbol)
+        native = self._listings.find(feed.symbol).native
         if feed.channel == "candle":
             return rest.candles_request(feed.symbol, native, feed.timeframe, span)
         return rest.history_request(feed.symbol, native, span) if feed.channel == "trade" else None
@@ -336,15 +322,15 @@ class Kraken(Exchange):
     def page(self, request: Request, body: bytes | str, recv: int) -> Page:
         """Turn the answer to a history call into events. Raises MalformedFrame."""
         source: Source = "backfill" if self.source == "ws" else self.source
-        stamp = rest.Stamp(self.name, request.symbol, recv, source)
+        stamp = Stamp(self.name, request.symbol, recv, source)
         try:
-            return rest.page(request, self._native(request.symbol), body, stamp)
+            return rest.page(request, self._listings.find(request.symbol).native, body, stamp)
         except (MalformedFrame, *_UNDECODABLE) as error:
-            raise _unreadable(request, error) from error
+            raise unreadable(request, error) from error
 
     def fresh(self, trade: Trade) -> bool:
         """Tell whether a trade out of history has not been published yet, and remember it as published."""
-        return not self._market(self._native(trade.symbol)).trades.seen(int(trade.id))
+        return not self._market(self._listings.find(trade.symbol).native).trades.seen(int(trade.id))
 
     # REST
     def standing(self, status: int, headers: Mapping[str, str], body: bytes, now: int) -> Standing:
@@ -366,7 +352,3 @@ def _quote(t: TickerData) -> tuple[str | None, ...]:
     known_last, known_high, known_low = (None if is_zero(price) else price for price in (last, high, low))
     opened = None  # Kraken tells the change alone
     return *bids, *asks, known_last, opened, known_high, known_low, volume
-
-
-def _unreadable(request: Request, error: Exception) -> MalformedFrame:
-    return MalformedFrame(f"answer of {request.path}: {error or type(error).__name__}"[:200])

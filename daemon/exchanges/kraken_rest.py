@@ -11,8 +11,9 @@ import msgspec
 
 from bus.clock import SECOND
 from bus.errors import MalformedFrame
-from bus.events import Candle, Source, Trade
+from bus.events import Candle, Trade
 from bus.timeframes import following
+from daemon.exchanges.answers import Stamp
 from daemon.exchanges.base import Instrument, Outcome, Page, Request, Span, Standing, by_status
 from daemon.exchanges.decimals import check
 from daemon.exchanges.kraken_messages import Answer, OhlcRow, Pair, PairsAnswer, RowsAnswer, TradeRow, digits
@@ -41,15 +42,6 @@ _rows = msgspec.json.Decoder(RowsAnswer)
 _trades = msgspec.json.Decoder(list[TradeRow])
 _candles = msgspec.json.Decoder(list[OhlcRow])
 _errors = msgspec.json.Decoder(Answer)
-
-
-class Stamp(msgspec.Struct, frozen=True):
-    """What all events of one answer share."""
-
-    exchange: str
-    symbol: str
-    recv: int
-    source: Source
 
 
 def instruments_request() -> Request:
@@ -112,7 +104,7 @@ def _further(request: Request, native: str, found: list[Trade], wanted: list[Tra
 def _last(answer: RowsAnswer) -> int:
     """Return from where to go on: the last trade's time (ns), a number in a string."""
     last = digits(answer.result.get("last", msgspec.Raw(b""))).strip('"')
-    if not (last.isdigit() and len(last) <= 19):  # noqa: PLR2004 # digits of 64 bits
+    if not (last.isdecimal() and len(last) <= 19):  # noqa: PLR2004 # digits of 64 bits
         raise MalformedFrame(f"`last` is no time: {last[:40]!r}")
     return int(last)
 
@@ -135,7 +127,7 @@ def _within(span: Span, trade: Trade) -> bool:
 def _trade(row: TradeRow, stamp: Stamp) -> Trade:
     check((row.price, row.volume))
     seconds, _, fraction = digits(row.time).partition(".")
-    if not (f"{seconds}{fraction}".isdigit() and len(seconds) <= 10 and len(fraction) <= 9):  # noqa: PLR2004 # s and ns
+    if not (f"{seconds}{fraction}".isdecimal() and len(seconds) <= 10 and len(fraction) <= 9):  # noqa: PLR2004 # s and ns
         raise MalformedFrame(f"not a time: {digits(row.time)[:40]!r}")
     ts = int(seconds) * SECOND + int(fraction.ljust(9, "0"))
     return Trade(
@@ -153,13 +145,12 @@ def _candle(row: OhlcRow, stamp: Stamp, timeframe: str) -> Candle:
     )  # fmt: skip
 
 
-def instruments(body: bytes | str, exchange: str) -> dict[str, Instrument]:
-    """Read the list of pairs, by unified symbol; dark pools and synthetic pairs are not among them."""
+def instruments(body: bytes | str, exchange: str) -> list[Instrument]:
+    """Read the list of pairs; dark pools and synthetic pairs are not among them."""
     answer = _pairs.decode(body)
     _check_error(answer.error)
     listed = [pair for name, pair in answer.result.items() if pair.wsname and ":" not in name]
-    found = [_instrument(pair, exchange) for pair in listed]
-    return {instrument.symbol: instrument for instrument in found}
+    return [_instrument(pair, exchange) for pair in listed]
 
 
 def _instrument(pair: Pair, exchange: str) -> Instrument:
