@@ -9,14 +9,14 @@ from typing import Annotated, Literal, TypeAlias
 
 from msgspec import Meta, Struct
 
-from daemon.exchanges.decimals import Number
+from bus.events import Level
+from daemon.exchanges.decimals import Number, Optional, check_levels
 
 Sequence: TypeAlias = Annotated[int, Meta(ge=0, le=2**63 - 1)]
 """Rises by one with each message of a connection, over all its channels, from 0."""
+Id: TypeAlias = Annotated[str, Meta(pattern="^[0-9]{1,18}$")]
 Kind: TypeAlias = Literal["snapshot", "update"]
-Optional: TypeAlias = Annotated[str, Meta(max_length=40)]
-"""A decimal, empty where there is none."""
-Seconds: TypeAlias = Annotated[str, Meta(min_length=1, max_length=10)]
+Seconds: TypeAlias = Annotated[str, Meta(pattern="^[1-9][0-9]{0,9}$")]
 """UNIX time."""
 
 
@@ -26,6 +26,14 @@ class LevelUpdate(Struct, gc=False):
     side: Literal["bid", "offer"]
     price_level: Number
     new_quantity: Number
+
+
+def levels(updates: list[LevelUpdate]) -> tuple[list[Level], list[Level]]:
+    """Return the bids and asks of one product, checked to be plain decimals. Raises MalformedFrame."""
+    bids = [(update.price_level, update.new_quantity) for update in updates if update.side == "bid"]
+    asks = [(update.price_level, update.new_quantity) for update in updates if update.side == "offer"]
+    check_levels(bids, asks)
+    return bids, asks
 
 
 class BookEvent(Struct, gc=False):
@@ -52,7 +60,7 @@ class BookMessage(Struct, gc=False):
 class TradeUpdate(Struct, gc=False):
     """One trade; `side` is the maker's. REST's trades look the same."""
 
-    trade_id: str
+    trade_id: Id
     product_id: str
     price: Number
     size: Number
@@ -183,38 +191,27 @@ class CandlesAnswer(Struct):
     candles: list[CandleAnswer]
 
 
-class FutureDetails(Struct):
-    """What a product says beyond others when it is a future or a perpetual."""
-
-    contract_root_unit: str = ""
-    contract_size: str = ""
-    contract_expiry: str | None = None
-    contract_expiry_type: str = ""
-    funding_interval: str | None = None
-
-
 class Product(Struct):
     """One product of GET /api/v3/brokerage/market/products.
 
+    `alias` names the product whose order book this one shares.
+
     {"product_id":"BTC-USD","base_increment":"0.00000001","quote_increment":"0.01","quote_min_size":"1",
     "base_min_size":"0.00000001","is_disabled":false,"trading_disabled":false,"product_type":"SPOT",
-    "quote_currency_id":"USD","base_currency_id":"BTC","alias":"","price_increment":"0.01","display_name":"BTC-USD",…}
+    "quote_currency_id":"USD","base_currency_id":"BTC","alias":"","price_increment":"0.01",…}
     """
 
     product_id: str
-    product_type: str
-    base_currency_id: str = ""
-    quote_currency_id: str = ""
+    base_currency_id: str
+    quote_currency_id: str
     base_increment: str = ""
     quote_increment: str = ""
     price_increment: str = ""
     base_min_size: str = ""
     quote_min_size: str = ""
-    display_name: str = ""
     alias: str = ""
     is_disabled: bool = False
     trading_disabled: bool = False
-    future_product_details: FutureDetails | None = None
 
 
 class ProductsAnswer(Struct):

@@ -13,7 +13,7 @@ from bus.clock import SECOND
 from bus.errors import MalformedFrame
 from bus.events import Candle, Trade
 from bus.timeframes import following
-from daemon.exchanges.answers import Stamp
+from daemon.exchanges.answers import Stamp, belongs, precedes
 from daemon.exchanges.base import Instrument, Outcome, Page, Request, Span, Standing, by_status
 from daemon.exchanges.decimals import check
 from daemon.exchanges.kraken_messages import Answer, OhlcRow, Pair, PairsAnswer, RowsAnswer, TradeRow, digits
@@ -85,14 +85,14 @@ def page(request: Request, native: str, body: bytes | str, stamp: Stamp) -> Page
         bars = [_candle(row, stamp, request.timeframe) for row in _candles.decode(rows)]
         return Page([bar for bar in bars if span.start <= bar.open_ts <= span.end])
     found = [_trade(row, stamp) for row in _trades.decode(rows)]
-    wanted = [trade for trade in found if _within(span, trade)]
+    wanted = [trade for trade in found if belongs(trade, span)]
     return Page([*wanted], _further(request, native, found, wanted, _last(answer)))
 
 
 def _further(request: Request, native: str, found: list[Trade], wanted: list[Trade], last: int) -> Request | None:
     """Return the call that goes on where a full page ended: inside the span, or still before it."""
     span = request.span
-    if span is None or len(found) < PAGE or (not wanted and not _before(span, found[-1])):
+    if span is None or len(found) < PAGE or (not wanted and not precedes(found[-1], span)):
         return None
     if wanted and wanted[-1] is not found[-1]:
         return None
@@ -107,21 +107,6 @@ def _last(answer: RowsAnswer) -> int:
     if not (last.isdecimal() and len(last) <= 19):  # noqa: PLR2004 # digits of 64 bits
         raise MalformedFrame(f"`last` is no time: {last[:40]!r}")
     return int(last)
-
-
-def _before(span: Span, trade: Trade) -> bool:
-    if span.first_id is not None:
-        return int(trade.id) < int(span.first_id)
-    return trade.ts is not None and trade.ts < span.start
-
-
-def _within(span: Span, trade: Trade) -> bool:
-    """Whether a trade belongs to a span; ids tell it exactly."""
-    if _before(span, trade):
-        return False
-    if span.last_id is not None:
-        return int(trade.id) <= int(span.last_id)
-    return trade.ts is not None and trade.ts <= span.end
 
 
 def _trade(row: TradeRow, stamp: Stamp) -> Trade:

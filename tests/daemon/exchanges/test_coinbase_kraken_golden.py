@@ -1,4 +1,7 @@
-"""The Kraken recording gives the events of its golden file, value for value, and every checksum in it holds."""
+"""The recordings of Coinbase and Kraken give the events of their golden files, value for value.
+
+Every sequence number and every checksum in them holds.
+"""
 
 import gzip
 from collections import Counter, defaultdict
@@ -9,16 +12,16 @@ import pytest
 
 from bus.book import BookBuilder
 from bus.events import Book, Ticker, Trade
-from daemon.exchanges.kraken import Kraken
+from daemon.exchanges import load
 from daemon.recording import Recording, replay
 
 
-@pytest.fixture(scope="module")
-def played(recordings):
+@pytest.fixture(scope="module", params=["coinbase", "kraken"])
+def played(request, recordings):
     """(golden lines, events by frame, the finished pass)"""
-    with gzip.open(recordings / "golden" / "kraken_current_api.golden.jsonl.gz") as file:
+    with gzip.open(recordings / "golden" / f"{request.param}_current_api.golden.jsonl.gz") as file:
         golden = [msgspec.json.decode(line) for line in file]
-    run = replay(Recording(recordings / "kraken_current_api.jsonl.gz"), Kraken())
+    run = replay(Recording(recordings / f"{request.param}_current_api.jsonl.gz"), load(request.param)())
     events = defaultdict(list)
     for f, batch in run:
         events[f] += batch
@@ -44,12 +47,9 @@ def test_tickers(played):
 
 def test_trades(played):
     golden, events, _ = played
-    lines = [line for line in golden if line["channel"] == "trade"]
-    ours = [(f, event) for f in sorted(events) for event in events[f] if isinstance(event, Trade)]
-    assert lines
-    assert [(f, e.symbol, e.ts, e.side, e.price, e.amount, e.id) for f, e in ours] == [
-        tuple(line[name] for name in ("f", "symbol", "ts", "side", "price", "amount", "id")) for line in lines
-    ]
+    for line, e in pairs(golden, events, "trade", Trade):
+        names = ("symbol", "ts", "side", "price", "amount", "id")
+        assert [getattr(e, name) for name in names] == [line[name] for name in names]
 
 
 def test_books(played):
@@ -75,10 +75,11 @@ def test_nothing_is_malformed_dropped_or_resynchronised(played):
     assert recvs == sorted(recvs)
 
 
-def test_the_list_of_pairs_names_those_of_the_stream(played):
-    _, events, run = played
+def test_krakens_list_of_pairs_names_those_of_the_stream(recordings):
+    run = replay(Recording(recordings / "kraken_current_api.jsonl.gz"), load("kraken")())
+    symbols = {event.symbol for _, batch in run for event in batch}
     instruments = run._exchange.instruments
-    assert {event.symbol for batch in events.values() for event in batch} <= set(instruments)
+    assert symbols <= set(instruments)
     bitcoin = instruments["BTC/USD"]
     assert (bitcoin.native, bitcoin.base, bitcoin.quote, bitcoin.kind) == ("BTC/USD", "BTC", "USD", "spot")
     assert (bitcoin.tick_size, bitcoin.lot_size, bitcoin.active) == ("0.1", "0.00000001", True)
