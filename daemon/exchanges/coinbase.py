@@ -179,7 +179,7 @@ class Coinbase(Exchange):
         Where one is missing it could have been about any book of the connection: all of them begin anew.
         """
         last = self._counts.get(connection, number - 1)
-        if number == last or 0 < number < last:
+        if number <= last:
             return True
         self._counts[connection] = number
         if number != last + 1:
@@ -218,10 +218,7 @@ class Coinbase(Exchange):
 
     def _books(self, raw: bytes, recv: int, connection: int) -> Events:
         m = _book(raw)
-        last = self._counts.get(connection)
-        if m.sequence_num - 1 == last:
-            self._counts[connection] = m.sequence_num
-        elif self._late(m.sequence_num, connection):
+        if self._late(m.sequence_num, connection):
             return self._duplicate("book")
         ts = nanoseconds(m.timestamp)
         if len(m.events) == 1:
