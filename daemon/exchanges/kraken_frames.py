@@ -47,7 +47,7 @@ def notice(value: Any) -> Notice:
     """
     if not isinstance(value, dict):
         return Notice("unknown", msgspec.json.encode(value).decode()[:100])
-    if value.get("channel") in {"heartbeat", "status"}:
+    if str(value.get("channel")) in {"heartbeat", "status"}:
         return Notice("control", msgspec.json.encode(value.get("data", "heartbeat")).decode()[:500])
     if "method" not in value and "error" not in value:
         return Notice("unknown", msgspec.json.encode(value.get("channel", value)).decode()[:100])
