@@ -8,7 +8,7 @@ from bus import metrics
 from bus.clock import MILLISECOND, Clock
 from bus.redis.append import EntryId, parse_id
 from bus.redis.connection import Client, reaching
-from bus.streams import StreamNames
+from bus.streams import ACCESSES, StreamNames
 
 log = structlog.get_logger(__name__)
 
@@ -37,7 +37,8 @@ class Janitor:
         """Trim every stream once."""
         async with reaching(self._url):
             market = [name.decode() for name in await self._client.smembers(self._names.directory)]
-            for stream in [*market, self._names.system, self._names.dead, self._names.replies, self._names.commands]:
+            own = [self._names.system, self._names.dead, self._names.replies, *map(self._names.commands_for, ACCESSES)]
+            for stream in [*market, *own]:
                 await self._trim(stream)
 
     async def _trim(self, stream: str) -> None:

@@ -81,7 +81,7 @@ class AuditLog:
             self._current = None
 
     async def _write(self, record: Record) -> None:
-        error = json.dumps(record.error._asdict()) if record.error else None
+        error = json.dumps(record.error.plain()) if record.error else None
         await self._pool.execute(
             _INSERT,
             record.id,
