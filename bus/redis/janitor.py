@@ -15,6 +15,8 @@ log = structlog.get_logger(__name__)
 INTERVAL: Final = 5.0
 KEEP_MS: Final = 3_600_000
 """History left for readers without a group, such as other programs: an hour, within the cap."""
+KEEP_REPLIES_MS: Final = 600_000
+"""How long replies to commands stay: whoever asked has read them by then, and some are large."""
 
 
 class Janitor:
@@ -46,7 +48,8 @@ class Janitor:
         if not length:
             return
         read = await self._slowest(stream)
-        old = (self._clock.now() // MILLISECOND - KEEP_MS, 0)
+        keep = KEEP_REPLIES_MS if stream == self._names.replies else KEEP_MS
+        old = (self._clock.now() // MILLISECOND - keep, 0)
         if stream != self._names.dead:  # dead letters stay until the cap: somebody is to look at them
             await self._remove(stream, min(read, old) if read else old)
         if await self._client.xlen(stream) > self._max_entries:

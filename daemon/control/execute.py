@@ -40,6 +40,8 @@ async def _run(commands: Commands, request: Request, clock: Clock) -> JsonValue:
         return await command.run(arguments)
 
 
-def refuse(to: Request | Sender, status: ReplyStatus, code: str, message: str) -> Reply:
+def refuse(
+    to: Request | Sender, status: ReplyStatus, code: str, message: str, retry_after: float | None = None
+) -> Reply:
     """Word a reply that says why something was not done."""
-    return Reply(to.id, to.client, to.command, status, error=Problem(code, redact(message)))
+    return Reply(to.id, to.client, to.command, status, error=Problem(code, redact(message), retry_after))
