@@ -7,7 +7,6 @@ from types import TracebackType
 from typing import Any, Final, Self, TypeVar
 
 import structlog
-from redis.exceptions import AuthenticationError, NoPermissionError
 
 from bus.client.commanding import Replies
 from bus.client.reader import Reader, log_loss
@@ -17,7 +16,7 @@ from bus.commands import Reply, ReplyStatus
 from bus.errors import BusUnavailable, CommandFailed, CommandRejected, NotPermitted
 from bus.events import Event
 from bus.interface import Loss
-from bus.redis.connection import connect
+from bus.redis.connection import connect, not_permitted
 from bus.streams import Access, StreamNames
 
 log = structlog.get_logger(__name__)
@@ -169,7 +168,7 @@ class Client:
             try:
                 return await action()
             except BusUnavailable as error:
-                if isinstance(error.__cause__, AuthenticationError | NoPermissionError):
+                if not_permitted(error):
                     raise NotPermitted(str(error)) from error
                 failures += 1
                 if at_once or self._clock.monotonic() - began > self._patience:
