@@ -24,17 +24,25 @@ class CommandClient:
         self._client = connect(url)
 
     async def send(
-        self, command: str, args: Mapping[str, Any] | None = None, *, deadline: float = 10.0
+        self,
+        command: str,
+        args: Mapping[str, Any] | None = None,
+        *,
+        deadline: float = 10.0,
+        expect_version: int | None = None,
     ) -> AsyncIterator[Reply]:
         """Send a command and yield its replies up to the final one.
 
-        `deadline`: seconds that may pass between two replies. Raises BusUnavailable when nobody answers in time.
+        `deadline`: seconds that may pass between two replies. `expect_version`: of the
+        configuration, for what changes it. Raises BusUnavailable when nobody answers in time.
         """
         identity = uuid.uuid4().hex
         async with reaching(self._url):
             last = await self._client.xrevrange(self._names.replies, count=1)
             cursor = last[0][0].decode() if last else "0"
             fields = {"command": command, "args": json.dumps(dict(args or {})), "id": identity, "client": self._name}
+            if expect_version is not None:
+                fields["expect_version"] = str(expect_version)
             await self._client.xadd(self._names.commands, fields)
         while True:
             try:

@@ -19,6 +19,9 @@ def add(commands: "argparse._SubParsersAction[Parser]") -> None:
     parser.add_argument(
         "--timeout", type=float, default=10.0, metavar="S", help="seconds to wait for a reply (default 10)"
     )
+    parser.add_argument(
+        "--expect-version", type=int, metavar="N", help="change the configuration only if it is at this version"
+    )
     parser.set_defaults(run=lambda args: run_async(_ctl(args)))
 
 
@@ -41,7 +44,7 @@ async def _ctl(args: Namespace) -> int:
 
     arguments = _parse(args.arguments)
     async with open_commands(settings(args)) as client:
-        async for reply in client.send(args.name, arguments, deadline=args.timeout):
+        async for reply in client.send(args.name, arguments, deadline=args.timeout, expect_version=args.expect_version):
             print(json.dumps(reply.fields()) if args.json else reply_text(reply), flush=True)  # noqa: T201 # this command's output
             if reply.status in {"failed", "rejected"}:
                 return EXIT_FAILED

@@ -18,7 +18,7 @@ from daemon.config.layers import (
     resolve_files,
     variable,
 )
-from daemon.config.model import Bus, Config, Endpoints, Exchange, Http, Log, Shutdown, Store, split_address
+from daemon.config.model import Bus, Config, Endpoints, Exchange, Feeds, Http, Log, Shutdown, Store, split_address
 from daemon.explain import Key, Location, explain, keys, spell
 
 __all__ = [
@@ -26,6 +26,7 @@ __all__ = [
     "Config",
     "Endpoints",
     "Exchange",
+    "Feeds",
     "Http",
     "Log",
     "Shutdown",

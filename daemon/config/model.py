@@ -4,10 +4,19 @@ import re
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    SecretStr,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 
 LATEST = 1
 BUS_SCHEMES = ("redis://", "rediss://", "redis+cluster://", "unix://")
@@ -190,12 +199,29 @@ class Endpoints(Section):
     )
 
 
+class Feeds(Section):
+    """Further symbols of an exchange, with channels of their own."""
+
+    symbols: Annotated[tuple[Symbol, ...], AfterValidator(_some)] = Field(description="unified symbols")
+    channels: Annotated[tuple[Channel, ...], AfterValidator(_some)] = Field(description="what to collect of them")
+    timeframes: Annotated[tuple[Timeframe, ...], AfterValidator(_some)] = Field(
+        default=("1m",), description="candle lengths of these symbols"
+    )
+
+
+def _default_symbols(given: dict[str, Any]) -> tuple[str, ...]:
+    return () if given.get("feeds") else ("BTC/USDT", "ETH/USDT")
+
+
 class Exchange(Section):
     """[[exchanges]]: what to collect from one exchange."""
 
     name: Name = Field(description="the exchange: a name that `marketd exchange list` shows")
-    symbols: Annotated[tuple[Symbol, ...], AfterValidator(_some)] = Field(
-        default=("BTC/USDT", "ETH/USDT"),
+    feeds: tuple[Feeds, ...] = Field(
+        default=(), description="further symbols with channels of their own; what symbols.add and .remove write"
+    )
+    symbols: Annotated[tuple[Symbol, ...], AfterValidator(_distinct)] = Field(
+        default_factory=_default_symbols,
         description="unified symbols: BTC/USDT, or BTC/USDT:USDT for a perpetual",
     )
     channels: Annotated[tuple[Channel, ...], AfterValidator(_some)] = Field(
@@ -212,6 +238,13 @@ class Exchange(Section):
         default=(), description="exchanges that deliver the same symbols while this one's breaker is open"
     )
     endpoints: Endpoints = Endpoints()
+
+    @field_validator("symbols")
+    @classmethod
+    def _some_symbols(cls, symbols: tuple[str, ...], info: ValidationInfo) -> tuple[str, ...]:
+        if not symbols and not info.data.get("feeds"):
+            raise ValueError("is empty; leave it out for the default")
+        return symbols
 
     @model_validator(mode="after")
     def _no_fallback_to_itself(self) -> "Exchange":

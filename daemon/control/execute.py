@@ -37,7 +37,7 @@ async def _run(commands: Commands, request: Request, clock: Clock) -> JsonValue:
         raise Rejected("expired", "the command had expired before it was read")
     arguments = command.parse(request.args)
     async with asyncio.timeout(command.deadline):
-        return await command.run(arguments)
+        return await command.run(arguments, request)
 
 
 def refuse(to: Request | Sender, status: ReplyStatus, code: str, message: str) -> Reply:

@@ -1,0 +1,188 @@
+"""The configuration that runs: defaults < file < environment < the changes made while marketd runs, each a version."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any, Final
+
+import structlog
+
+from bus.clock import Clock
+from bus.errors import ConfigError, StoreUnavailable
+from daemon.config.model import Config
+from daemon.config.settings import (
+    RestartNeeded,
+    build,
+    changeable,
+    differences,
+    fixed_changes,
+    merge,
+    patch,
+)
+from daemon.config.versions import Version, VersionConflict, Versions
+
+log = structlog.get_logger(__name__)
+
+LOOK: Final = 2.0
+"""Seconds between two looks for what another process has changed."""
+TRIES: Final = 5
+"""Times that a change is made anew on top of what another process wrote in between."""
+
+
+class RunningConfig:
+    """The one owner of the running configuration. A change is checked, then written, then applied, one at a time.
+
+    `base`: what file and environment say; `load` reads them again. `check` raises ConfigError for what is well-formed
+    and cannot work. `apply` brings the running parts from one configuration to another, `rebase` hears of a changed
+    base. `writes`: whether this process makes versions, or only follows those that others make.
+    """
+
+    def __init__(
+        self,
+        base: Config,
+        versions: Versions,
+        *,
+        load: Callable[[], Config],
+        check: Callable[[Config], None],
+        apply: Callable[[Config, Config], Awaitable[None]],
+        rebase: Callable[[Config], Awaitable[None]],
+        writes: bool,
+        clock: Clock,
+    ) -> None:
+        self._base = base
+        self.versions = versions
+        """All versions that there have been."""
+        self._load = load
+        self._check = check
+        self._apply = apply
+        self._rebase = rebase
+        self._writes = writes
+        self._clock = clock
+        self._lock = asyncio.Lock()
+        self.current = base
+        """What holds now."""
+        self.version = 0
+        """The newest version that was taken into account; 0 before the first change."""
+
+    async def start(self) -> Config:
+        """Take up the changes of earlier lives and return what holds; nothing is applied.
+
+        Raises ConfigError where file and environment cannot work, StoreUnavailable.
+        """
+        self._check(self._base)
+        newest = await self.versions.newest()
+        if newest is not None:
+            self.current = self._on_base(newest)
+            self.version = newest.number
+            await self._record_if_new(newest, "started on a changed file")
+        return self.current
+
+    async def follow(self) -> None:
+        """Apply what other processes change, until cancelled."""
+        while True:
+            await self._clock.sleep(LOOK)
+            try:
+                if await self.versions.number() > self.version:
+                    async with self._lock:
+                        await self._catch_up()
+            except StoreUnavailable as error:
+                log.debug("cannot look for a changed configuration", reason=str(error))
+
+    async def set(
+        self, changes: Mapping[str, Any], client: str, expected: int | None = None, comment: str = "config.set"
+    ) -> int:
+        """Change settings, given as tables in tables, and return the version; all of them or none.
+
+        Raises ConfigError, RestartNeeded, VersionConflict, StoreUnavailable.
+        """
+
+        def wanted() -> Config:
+            return build(self._base, patch(changeable(self.current), changeable(self._base), changes))
+
+        return await self._change(wanted, client, expected, comment)
+
+    async def rollback(self, number: int, client: str, expected: int | None = None) -> int:
+        """Bring back what held in a version, as a new version, and return that one. Raises UsageError and as `set`."""
+        version = await self.versions.get(number)
+        return await self._change(
+            lambda: build(self._base, version.settings), client, expected, f"rolled back to version {number}"
+        )
+
+    async def reload(self, client: str) -> int:
+        """Read file and environment again and apply what has changed there. Raises as `set`."""
+        async with self._lock:
+            base = self._load()
+            self._check(base)
+            if paths := fixed_changes(self._base, base):
+                raise RestartNeeded(paths)
+            await self._catch_up()
+            config = build(base, merge(changeable(self._base), changeable(self.current), changeable(base)))
+            self._check(config)
+            if changeable(base) != changeable(self._base):
+                await self._rebase(base)
+            newest = await self.versions.newest()
+            if changeable(config) != changeable(self.current) or (newest and newest.below != changeable(base)):
+                await self._adopt(base, config, client, "file reloaded")
+            return self.version
+
+    async def _change(self, wanted: Callable[[], Config], client: str, expected: int | None, comment: str) -> int:
+        async with self._lock:
+            for _ in range(TRIES):
+                await self._catch_up()
+                if expected is not None and expected != self.version:
+                    raise VersionConflict(expected, self.version)
+                config = wanted()
+                self._check(config)
+                if changeable(config) == changeable(self.current):
+                    return self.version
+                try:
+                    await self._adopt(self._base, config, client, comment)
+                except VersionConflict:
+                    continue  # another process was faster: once more, on top of what it wrote
+                return self.version
+        raise StoreUnavailable("other processes keep changing the configuration; try again")
+
+    async def _adopt(self, base: Config, config: Config, client: str, comment: str) -> None:
+        """Write a configuration over a base, then apply it."""
+        settings = changeable(config)
+        changes = differences(changeable(self.current), settings)
+        if self._writes:
+            self.version = await self.versions.append(self.version, client, comment, changeable(base), settings)
+        log.info("configuration changed", version=self.version, client=client, settings=[c.path for c in changes])
+        self._base = base
+        await self._bring(config)
+
+    async def _catch_up(self) -> None:
+        """Take over what another process has written."""
+        newest = await self.versions.newest()
+        if newest is not None and newest.number > self.version:
+            self.version = newest.number
+            log.info("following a changed configuration", version=newest.number, client=newest.client)
+            await self._bring(self._on_base(newest))
+
+    async def _bring(self, config: Config) -> None:
+        before, self.current = self.current, config
+        await self._apply(before, config)
+
+    def _on_base(self, version: Version) -> Config:
+        """Return a version's changes over this process's own file; the file alone where that cannot work any more."""
+        below = changeable(self._base)
+        merged = merge(version.below, version.settings, below)
+        overruled = [c.path for c in differences(version.settings, merged) if c.before != version.below.get(c.path)]
+        if overruled:
+            log.warning("the file has changed these settings since: it holds", settings=overruled)
+        try:
+            config = build(self._base, merged)
+            self._check(config)
+        except ConfigError as error:
+            log.error("runtime changes cannot work any more, the file alone holds", reason=str(error))  # noqa: TRY400 # a sentence, no stack
+            return self._base
+        return config
+
+    async def _record_if_new(self, newest: Version, comment: str) -> None:
+        below, settings = changeable(self._base), changeable(self.current)
+        if not self._writes or (newest.below, newest.settings) == (below, settings):
+            return
+        try:
+            self.version = await self.versions.append(newest.number, "marketd", comment, below, settings)
+        except VersionConflict:
+            log.info("another process has just written a version")  # which this one will follow
