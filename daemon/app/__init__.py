@@ -159,6 +159,7 @@ async def _collect(
     supervisor.start("lease", leadership.run)
     reconfiguration.collecting = Collecting(wired, leadership, session)
     await reconfiguration.collecting.bring(wired.config.exchanges)
+    bus.spool(wired.config.data_dir / "spool", wired.config.bus.spool_max_bytes)
     janitor = Janitor(bus.client, wired.urls.redis, bus.names, wired.clock, wired.config.bus.max_entries)
     supervisor.start("janitor", janitor.run)
 

@@ -19,7 +19,7 @@ from daemon.config import Exchange
 from daemon.exchanges import load
 from daemon.fallback import Fallback
 from daemon.feeds import settings_of
-from daemon.healing import GapQueue, Healer, HealingHandler
+from daemon.healing import GapQueue, Healer, HealingHandler, Ledger
 from daemon.instruments import keep_instruments
 
 CONNECTIONS_AT_ONCE: Final = 20
@@ -75,11 +75,12 @@ class Collecting:
         """Start what refetches an exchange's gaps; it stands with the collector, whose request limits it shares."""
         wired, name = self._wired, collector.name
         queue = GapQueue(name, wired.bus.state, wired.clock, wired.random)
-        subscription = Subscription(wired.bus, HealingHandler(queue), wired.clock, wired.random)
+        subscription = Subscription(wired.bus, HealingHandler(queue, collector.resync_book), wired.clock, wired.random)
         wired.subscriptions.append(subscription)
         self._healing[name] = subscription
         wired.supervisor.start(f"handle:healing.{name}", subscription.run)
-        wired.supervisor.start(f"heal:{name}", Healer(collector, queue, wired.bus, wired.clock).run)
+        healer = Healer(collector, queue, Ledger(wired.pool, wired.clock), wired.bus, wired.clock)
+        wired.supervisor.start(f"heal:{name}", healer.run)
 
     async def _change(self, planned: Planned) -> None:
         """Deliver what is wanted now and no more what is not, over the connections that stand."""
