@@ -6,12 +6,14 @@ from typing import Any
 from daemon.collectors.symbols import FeedSettings, feeds_of
 from daemon.config import Exchange
 from daemon.exchanges.base import Endpoints, FeedKey
-from daemon.exchanges.base import Exchange as Translator
 
 
-def settings_of(exchange: Exchange, translator: type[Translator], *, idle: bool = False) -> FeedSettings:
-    """Return what a collector needs to know; an idle one delivers nothing until it has to stand in for another."""
-    own, given = translator.endpoints, exchange.endpoints
+def settings_of(exchange: Exchange, own: Endpoints, *, idle: bool = False) -> FeedSettings:
+    """Return what a collector needs to know; an idle one delivers nothing until it has to stand in for another.
+
+    `own`: the exchange's endpoints, where no others are configured.
+    """
+    given = exchange.endpoints
     endpoints = Endpoints(given.rest or own.rest, given.websocket or own.websocket)
     if idle:
         return FeedSettings((), exchange.channels, exchange.timeframes, endpoints)

@@ -76,7 +76,7 @@ async def run(config: Config, roles: Roles, read: Callable[[], Config], *, demo:
             base, Versions(pool), load=lambda: adapt(read()), check=feasible, apply=reconfiguration.apply,
             rebase=reconfiguration.rebase, writes=roles.collect, clock=clock,
         )  # fmt: skip
-        await reconfiguration.apply(base, await running.start())
+        await reconfiguration.apply(await running.start())
         supervisor.start("watchdog", Watchdog(notifier).run)
         _start(wired)
         if roles.collect:

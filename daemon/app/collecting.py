@@ -38,7 +38,7 @@ class Collecting:
         self._healing: dict[str, Subscription] = {}
 
     async def bring(self, exchanges: Sequence[Exchange]) -> None:
-        """Collect from these exchanges, touching only what differs from what runs."""
+        """Collect from these exchanges, touching only what differs from what runs; repeat it where it was cut short."""
         wanted = plan(exchanges)
         todo = steps(self._running, wanted)
         supervisor, collectors = self._wired.supervisor, self._wired.collectors
@@ -48,15 +48,15 @@ class Collecting:
             await self._change(wanted[name])
         for name in todo.start:
             self._start(wanted[name])
-        self._running = wanted
-        for name in todo.engage:
-            keeper = Fallback(collectors[name], collectors, wanted[name].exchange.fallbacks, self._wired.clock)
-            supervisor.start(f"fallback:{name}", keeper.run)
+        for name, planned in wanted.items():
+            role, fallbacks = f"fallback:{name}", planned.exchange.fallbacks
+            if fallbacks and role not in supervisor.status():
+                supervisor.start(role, Fallback(collectors[name], collectors, fallbacks, self._wired.clock).run)
 
     def _start(self, planned: Planned) -> None:
         wired, name = self._wired, planned.exchange.name
         translator = load(name)
-        settings = settings_of(planned.exchange, translator, idle=planned.idle)
+        settings = settings_of(planned.exchange, translator.endpoints, idle=planned.idle)
         collector = ExchangeCollector(
             translator(trades=planned.exchange.trades),
             settings,
@@ -70,6 +70,7 @@ class Collecting:
         wired.supervisor.start(f"collect:{name}", collector.run)
         self._start_healing(collector)
         wired.supervisor.start(f"instruments:{name}", partial(keep_instruments, collector, wired.pool, wired.clock))
+        self._running[name] = planned
 
     def _start_healing(self, collector: ExchangeCollector) -> None:
         """Start what refetches an exchange's gaps; it stands with the collector, whose request limits it shares."""
@@ -84,20 +85,24 @@ class Collecting:
 
     async def _change(self, planned: Planned) -> None:
         """Deliver what is wanted now and no more what is not, over the connections that stand."""
-        exchange = planned.exchange
-        collector = self._wired.collectors[exchange.name]
-        before = dict.fromkeys(collector.settings.keys())
-        collector.settings = settings_of(exchange, load(exchange.name), idle=planned.idle)
-        after = dict.fromkeys(collector.settings.keys())
-        await collector.remove(feed for feed in before if feed not in after)
-        await collector.add(feed for feed in after if feed not in before)
+        name = planned.exchange.name
+        collector = self._wired.collectors[name]
+        before, after = (
+            settings_of(exchange, collector.settings.endpoints, idle=idle)
+            for exchange, idle in (self._running[name], planned)
+        )
+        old, new = dict.fromkeys(before.keys()), dict.fromkeys(after.keys())
+        await collector.remove(feed for feed in old if feed not in new)
+        collector.settings = after
+        await collector.add(feed for feed in new if feed not in old)
+        self._running[name] = planned
 
     async def _stop(self, name: str) -> None:
         """End an exchange's part; its feeds are said to be down."""
         roles = (f"heal:{name}", f"handle:healing.{name}", f"instruments:{name}", f"collect:{name}")
         await self._wired.supervisor.remove(*roles)
         self._wired.subscriptions.remove(self._healing.pop(name))
-        del self._wired.collectors[name]
+        del self._wired.collectors[name], self._running[name]
 
 
 async def group_of(exchanges: Sequence[Exchange], state: StateStore) -> str:

@@ -17,13 +17,11 @@ class Steps(NamedTuple):
     """The steps, by names of exchanges, in their order; what is not named is not touched."""
 
     dismiss: list[str]
-    """Whose fallbacks stand in no more."""
+    """Whose fallbacks stand in no more, or have to be found anew."""
     stop: list[str]
     start: list[str]
     change: list[str]
     """Whose feeds change while their connections stay."""
-    engage: list[str]
-    """Whose fallbacks may stand in from now on."""
 
 
 def plan(exchanges: Sequence[Exchange]) -> dict[str, Planned]:
@@ -44,20 +42,14 @@ def steps(before: Mapping[str, Planned], after: Mapping[str, Planned]) -> Steps:
     def fallbacks(plans: Mapping[str, Planned], name: str) -> tuple[str, ...]:
         return plans[name].exchange.fallbacks if name in plans else ()
 
-    affected = [
+    dismiss = [
         name
-        for name in {**before, **after}
-        if name in {*stop, *start}
+        for name in before
+        if name in stop
         or fallbacks(before, name) != fallbacks(after, name)
         or touched.intersection(fallbacks(after, name))
     ]
-    return Steps(
-        [name for name in affected if fallbacks(before, name)],
-        stop,
-        start,
-        change,
-        [name for name in affected if fallbacks(after, name)],
-    )
+    return Steps([name for name in dismiss if fallbacks(before, name)], stop, start, change)
 
 
 def _root(planned: Planned) -> tuple[object, ...]:

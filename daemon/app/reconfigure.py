@@ -24,13 +24,13 @@ class Reconfiguration:
         self.group = ""
         """The processes that this one takes turns with."""
 
-    async def apply(self, before: Config, after: Config) -> None:
-        """Bring everything from `before` to `after`; what is the same in both is not touched."""
-        if before.log != after.log:
-            logs.configure(after.log.level, after.log.format)
-        self._wired.config = after
-        if self.collecting is not None and before.exchanges != after.exchanges:
-            await self.collecting.bring(after.exchanges)
+    async def apply(self, config: Config) -> None:
+        """Bring everything to a configuration; what is as it should be is not touched."""
+        if config.log != self._wired.config.log:
+            logs.configure(config.log.level, config.log.format)
+        self._wired.config = config
+        if self.collecting is not None:
+            await self.collecting.bring(config.exchanges)
 
     async def rebase(self, base: Config) -> None:
         """Say that file and environment mean something else now. Raises BusUnavailable."""

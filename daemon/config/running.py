@@ -32,8 +32,8 @@ class RunningConfig:
     """The one owner of the running configuration. A change is checked, then written, then applied, one at a time.
 
     `base`: what file and environment say; `load` reads them again. `check` raises ConfigError for what is well-formed
-    and cannot work. `apply` brings the running parts from one configuration to another, `rebase` hears of a changed
-    base. `writes`: whether this process makes versions, or only follows those that others make.
+    and cannot work. `apply` brings the running parts to a configuration, again after it was cut short; `rebase`
+    hears of a changed base. `writes`: whether this process makes versions, or only follows those that others make.
     """
 
     def __init__(
@@ -43,7 +43,7 @@ class RunningConfig:
         *,
         load: Callable[[], Config],
         check: Callable[[Config], None],
-        apply: Callable[[Config, Config], Awaitable[None]],
+        apply: Callable[[Config], Awaitable[None]],
         rebase: Callable[[Config], Awaitable[None]],
         writes: bool,
         clock: Clock,
@@ -60,6 +60,7 @@ class RunningConfig:
         self._lock = asyncio.Lock()
         self.current = base
         """What holds now."""
+        self._applied = base
         self.version = 0
         """The newest version that was taken into account; 0 before the first change."""
 
@@ -73,17 +74,22 @@ class RunningConfig:
         if newest is not None:
             self.current = self._on_base(newest)
             self.version = newest.number
-            await self._record_if_new(newest, "started on a changed file")
+            try:
+                await self._record(self._base, self.current, "marketd", "started on a changed file")
+            except VersionConflict:
+                log.info("another process has just written a version")  # which this one will follow
+        self._applied = self.current
         return self.current
 
     async def follow(self) -> None:
-        """Apply what other processes change, until cancelled."""
+        """Apply what other processes change, and what a cut-short command left undone, until cancelled."""
         while True:
             await self._clock.sleep(LOOK)
             try:
-                if await self.versions.number() > self.version:
+                if self._applied != self.current or await self.versions.number() > self.version:
                     async with self._lock:
                         await self._catch_up()
+                        await self._bring(self.current)
             except StoreUnavailable as error:
                 log.debug("cannot look for a changed configuration", reason=str(error))
 
@@ -98,14 +104,17 @@ class RunningConfig:
         def wanted() -> Config:
             return build(self._base, patch(changeable(self.current), changeable(self._base), changes))
 
-        return await self._change(wanted, client, expected, comment)
+        async with self._lock:
+            return await self._make(self._base, wanted, client, expected, comment)
 
     async def rollback(self, number: int, client: str, expected: int | None = None) -> int:
         """Bring back what held in a version, as a new version, and return that one. Raises UsageError and as `set`."""
         version = await self.versions.get(number)
-        return await self._change(
-            lambda: build(self._base, version.settings), client, expected, f"rolled back to version {number}"
-        )
+        async with self._lock:
+            return await self._make(
+                self._base, lambda: build(self._base, version.settings), client, expected,
+                f"rolled back to version {number}",
+            )  # fmt: skip
 
     async def reload(self, client: str) -> int:
         """Read file and environment again and apply what has changed there. Raises as `set`."""
@@ -114,42 +123,43 @@ class RunningConfig:
             self._check(base)
             if paths := fixed_changes(self._base, base):
                 raise RestartNeeded(paths)
-            await self._catch_up()
-            config = build(base, merge(changeable(self._base), changeable(self.current), changeable(base)))
-            self._check(config)
             if changeable(base) != changeable(self._base):
                 await self._rebase(base)
-            newest = await self.versions.newest()
-            if changeable(config) != changeable(self.current) or (newest and newest.below != changeable(base)):
-                await self._adopt(base, config, client, "file reloaded")
-            return self.version
 
-    async def _change(self, wanted: Callable[[], Config], client: str, expected: int | None, comment: str) -> int:
-        async with self._lock:
-            for _ in range(TRIES):
-                await self._catch_up()
-                if expected is not None and expected != self.version:
-                    raise VersionConflict(expected, self.version)
-                config = wanted()
-                self._check(config)
-                if changeable(config) == changeable(self.current):
-                    return self.version
-                try:
-                    await self._adopt(self._base, config, client, comment)
-                except VersionConflict:
-                    continue  # another process was faster: once more, on top of what it wrote
-                return self.version
+            def wanted() -> Config:
+                return build(base, merge(changeable(self._base), changeable(self.current), changeable(base)))
+
+            return await self._make(base, wanted, client, None, "file reloaded")
+
+    async def _make(
+        self, base: Config, wanted: Callable[[], Config], client: str, expected: int | None, comment: str
+    ) -> int:
+        """Make a version of what is wanted, over a base."""
+        for _ in range(TRIES):
+            await self._catch_up()
+            if expected is not None and expected != self.version:
+                raise VersionConflict(expected, self.version)
+            config = wanted()
+            self._check(config)
+            try:
+                await self._record(base, config, client, comment)
+            except VersionConflict:
+                continue  # another process was faster: once more, on top of what it wrote
+            self._base = base
+            await self._bring(config)
+            return self.version
         raise StoreUnavailable("other processes keep changing the configuration; try again")
 
-    async def _adopt(self, base: Config, config: Config, client: str, comment: str) -> None:
-        """Write a configuration over a base, then apply it."""
-        settings = changeable(config)
-        changes = differences(changeable(self.current), settings)
-        if self._writes:
-            self.version = await self.versions.append(self.version, client, comment, changeable(base), settings)
-        log.info("configuration changed", version=self.version, client=client, settings=[c.path for c in changes])
-        self._base = base
-        await self._bring(config)
+    async def _record(self, base: Config, config: Config, client: str, comment: str) -> None:
+        """Write a version, unless the newest says the same."""
+        below, settings = changeable(base), changeable(config)
+        newest = await self.versions.newest()
+        known = (newest.below, newest.settings) if newest else (changeable(self._base), changeable(self._base))
+        if not self._writes or known == (below, settings):
+            return
+        self.version = await self.versions.append(self.version, client, comment, below, settings)
+        paths = [change.path for change in differences(changeable(self.current), settings)]
+        log.info("configuration changed", version=self.version, client=client, settings=paths)
 
     async def _catch_up(self) -> None:
         """Take over what another process has written."""
@@ -160,8 +170,10 @@ class RunningConfig:
             await self._bring(self._on_base(newest))
 
     async def _bring(self, config: Config) -> None:
-        before, self.current = self.current, config
-        await self._apply(before, config)
+        self.current = config
+        if self._applied != config:
+            await self._apply(config)
+            self._applied = config
 
     def _on_base(self, version: Version) -> Config:
         """Return a version's changes over this process's own file; the file alone where that cannot work any more."""
@@ -177,12 +189,3 @@ class RunningConfig:
             log.error("runtime changes cannot work any more, the file alone holds", reason=str(error))  # noqa: TRY400 # a sentence, no stack
             return self._base
         return config
-
-    async def _record_if_new(self, newest: Version, comment: str) -> None:
-        below, settings = changeable(self._base), changeable(self.current)
-        if not self._writes or (newest.below, newest.settings) == (below, settings):
-            return
-        try:
-            self.version = await self.versions.append(newest.number, "marketd", comment, below, settings)
-        except VersionConflict:
-            log.info("another process has just written a version")  # which this one will follow

@@ -19,7 +19,7 @@ def test_those_that_only_stand_in_run_idle():
 def test_the_first_plan_starts_everything():
     todo = between([], [A, B])
     assert (todo.dismiss, todo.stop, todo.change) == ([], [], [])
-    assert (todo.start, todo.engage) == (["a", "b", "c"], ["b"])
+    assert todo.start == ["a", "b", "c"]
 
 
 def test_nothing_is_touched_where_nothing_changes():
@@ -29,14 +29,14 @@ def test_nothing_is_touched_where_nothing_changes():
 def test_other_symbols_are_a_change_of_feeds_alone():
     todo = between([A, B], [A, B.model_copy(update={"symbols": ("X/Y",)})])
     assert todo.change == ["b"]
-    assert not any([todo.dismiss, todo.stop, todo.start, todo.engage])
+    assert not any([todo.dismiss, todo.stop, todo.start])
 
 
 def test_another_host_is_another_collector():
     moved = A.model_copy(update={"endpoints": Endpoints(rest="http://h:1")})
     todo = between([A, B], [moved, B])
     assert (todo.stop, todo.start, todo.change) == (["a"], ["a"], [])
-    assert (todo.dismiss, todo.engage) == (["b"], ["b"]), "who relied on the old collector takes the new one"
+    assert todo.dismiss == ["b"], "who relied on the old collector takes the new one"
 
 
 def test_an_exchange_that_goes_stays_as_a_stand_in():
@@ -49,4 +49,4 @@ def test_an_exchange_that_goes_stays_as_a_stand_in():
 def test_other_fallbacks_leave_the_connections_alone():
     todo = between([A, B], [A, B.model_copy(update={"fallbacks": ("a",)})])
     assert (todo.stop, todo.start, todo.change) == (["c"], [], ["b"])
-    assert (todo.dismiss, todo.engage) == (["b"], ["b"])
+    assert todo.dismiss == ["b"]
