@@ -22,7 +22,7 @@ from daemon.app.checks import bus_check, store_check
 from daemon.app.collecting import CONNECTIONS_AT_ONCE, Collecting, group_of
 from daemon.app.control import start_control
 from daemon.app.draining import drain_steps
-from daemon.app.reconfigure import Reconfiguration, feasible, reload_on_signal
+from daemon.app.reconfigure import Reconfiguration, reload_on_signal
 from daemon.app.wired import Wired
 from daemon.config import Config, Exchange
 from daemon.config.running import RunningConfig
@@ -73,9 +73,8 @@ async def run(config: Config, roles: Roles, read: Callable[[], Config], *, demo:
         wired = Wired(base, roles, clock, random, bus, urls, pool, supervisor, checks)
         reconfiguration = Reconfiguration(wired)
         running = RunningConfig(
-            base, Versions(pool), load=lambda: adapt(read()), check=feasible, apply=reconfiguration.apply,
-            rebase=reconfiguration.rebase, writes=roles.collect, clock=clock,
-        )  # fmt: skip
+            base, Versions(pool), reconfiguration, lambda: adapt(read()), clock, writes=roles.collect
+        )
         await reconfiguration.apply(await running.start())
         supervisor.start("watchdog", Watchdog(notifier).run)
         _start(wired)

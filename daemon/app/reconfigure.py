@@ -1,16 +1,20 @@
 """Brings the running parts from one configuration to another: the one place that knows what a changed setting does."""
 
 import asyncio
+from collections.abc import Iterable
 
 import structlog
 
-from bus.errors import MarketdError
+from bus.errors import ConfigError, MarketdError
 from daemon import logs
 from daemon.app.collecting import Collecting, join
 from daemon.app.wired import Wired
+from daemon.collectors.exchange import ExchangeCollector
 from daemon.config import Config
 from daemon.config.running import RunningConfig
 from daemon.exchanges import load
+from daemon.exchanges.base import FeedKey
+from daemon.feeds import configured
 
 log = structlog.get_logger(__name__)
 
@@ -24,6 +28,12 @@ class Reconfiguration:
         self.group = ""
         """The processes that this one takes turns with."""
 
+    def check(self, config: Config) -> None:
+        """Raise ConfigError, naming the nearest, for an exchange that there is not."""
+        for exchange in config.exchanges:
+            for name in (exchange.name, *exchange.fallbacks):
+                load(name)
+
     async def apply(self, config: Config) -> None:
         """Bring everything to a configuration; what is as it should be is not touched."""
         if config.log != self._wired.config.log:
@@ -32,17 +42,31 @@ class Reconfiguration:
         if self.collecting is not None:
             await self.collecting.bring(config.exchanges)
 
+    def doubt(self, config: Config) -> None:
+        """Raise ConfigError, naming the nearest, for symbols of which an exchange has nothing that is wanted anew.
+
+        A symbol that is delivered already may lack a channel, or be delisted: that shows as a feed that is down.
+        """
+        problems = []
+        for exchange in config.exchanges:
+            collector = self._wired.collectors.get(exchange.name)
+            if collector is not None and collector.loaded:
+                present = set(collector.feeds)
+                problems += _undeliverable(collector, [feed for feed in configured(exchange) if feed not in present])
+        if problems:
+            raise ConfigError("\n".join(problems))
+
     async def rebase(self, base: Config) -> None:
         """Say that file and environment mean something else now. Raises BusUnavailable."""
         if self.collecting is not None:
             await join(self.group, base.exchanges, self._wired.bus.state)
 
 
-def feasible(config: Config) -> None:
-    """Check what no model can know. Raises ConfigError that names the exchange and the nearest."""
-    for exchange in config.exchanges:
-        for name in (exchange.name, *exchange.fallbacks):
-            load(name)
+def _undeliverable(collector: ExchangeCollector, feeds: Iterable[FeedKey]) -> list[str]:
+    reasons: dict[str, list[str]] = {}
+    for feed in feeds:
+        reasons.setdefault(feed.symbol, []).append(collector.why_not(feed))
+    return list(dict.fromkeys(each[0] for each in reasons.values() if all(each)))
 
 
 async def reload_on_signal(signal: asyncio.Event, running: RunningConfig) -> None:

@@ -1,8 +1,8 @@
 """The configuration that runs: defaults < file < environment < the changes made while marketd runs, each a version."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
-from typing import Any, Final
+from collections.abc import Callable, Mapping
+from typing import Any, Final, Protocol
 
 import structlog
 
@@ -28,33 +28,37 @@ TRIES: Final = 5
 """Times that a change is made anew on top of what another process wrote in between."""
 
 
+class Parts(Protocol):
+    """What runs, as its configuration sees it."""
+
+    def check(self, config: Config) -> None:
+        """Raise ConfigError for what is well-formed and can never work."""
+
+    def doubt(self, config: Config) -> None:
+        """Raise ConfigError for what is wanted anew and cannot be had at present."""
+
+    async def apply(self, config: Config) -> None:
+        """Bring everything to a configuration; what is as it should be is not touched."""
+
+    async def rebase(self, base: Config) -> None:
+        """Hear that file and environment say something else now."""
+
+
 class RunningConfig:
     """The one owner of the running configuration. A change is checked, then written, then applied, one at a time.
 
-    `base`: what file and environment say; `load` reads them again. `check` raises ConfigError for what is well-formed
-    and cannot work. `apply` brings the running parts to a configuration, again after it was cut short; `rebase`
-    hears of a changed base. `writes`: whether this process makes versions, or only follows those that others make.
+    `base`: what file and environment say; `load` reads them again. `writes`: whether this process makes versions, or
+    only follows those that others make.
     """
 
     def __init__(
-        self,
-        base: Config,
-        versions: Versions,
-        *,
-        load: Callable[[], Config],
-        check: Callable[[Config], None],
-        apply: Callable[[Config], Awaitable[None]],
-        rebase: Callable[[Config], Awaitable[None]],
-        writes: bool,
-        clock: Clock,
+        self, base: Config, versions: Versions, parts: Parts, load: Callable[[], Config], clock: Clock, *, writes: bool
     ) -> None:
         self._base = base
         self.versions = versions
         """All versions that there have been."""
         self._load = load
-        self._check = check
-        self._apply = apply
-        self._rebase = rebase
+        self._parts = parts
         self._writes = writes
         self._clock = clock
         self._lock = asyncio.Lock()
@@ -69,7 +73,7 @@ class RunningConfig:
 
         Raises ConfigError where file and environment cannot work, StoreUnavailable.
         """
-        self._check(self._base)
+        self._parts.check(self._base)
         newest = await self.versions.newest()
         if newest is not None:
             self.current = self._on_base(newest)
@@ -102,7 +106,9 @@ class RunningConfig:
         """
 
         def wanted() -> Config:
-            return build(self._base, patch(changeable(self.current), changeable(self._base), changes))
+            config = build(self._base, patch(changeable(self.current), changeable(self._base), changes))
+            self._parts.doubt(config)
+            return config
 
         async with self._lock:
             return await self._make(self._base, wanted, client, expected, comment)
@@ -120,14 +126,16 @@ class RunningConfig:
         """Read file and environment again and apply what has changed there. Raises as `set`."""
         async with self._lock:
             base = self._load()
-            self._check(base)
+            self._parts.check(base)
             if paths := fixed_changes(self._base, base):
                 raise RestartNeeded(paths)
             if changeable(base) != changeable(self._base):
-                await self._rebase(base)
+                await self._parts.rebase(base)
 
             def wanted() -> Config:
-                return build(base, merge(changeable(self._base), changeable(self.current), changeable(base)))
+                config = build(base, merge(changeable(self._base), changeable(self.current), changeable(base)))
+                self._parts.doubt(config)
+                return config
 
             return await self._make(base, wanted, client, None, "file reloaded")
 
@@ -140,7 +148,7 @@ class RunningConfig:
             if expected is not None and expected != self.version:
                 raise VersionConflict(expected, self.version)
             config = wanted()
-            self._check(config)
+            self._parts.check(config)
             try:
                 await self._record(base, config, client, comment)
             except VersionConflict:
@@ -172,7 +180,7 @@ class RunningConfig:
     async def _bring(self, config: Config) -> None:
         self.current = config
         if self._applied != config:
-            await self._apply(config)
+            await self._parts.apply(config)
             self._applied = config
 
     def _on_base(self, version: Version) -> Config:
@@ -184,7 +192,7 @@ class RunningConfig:
             log.warning("the file has changed these settings since: it holds", settings=overruled)
         try:
             config = build(self._base, merged)
-            self._check(config)
+            self._parts.check(config)
         except ConfigError as error:
             log.error("runtime changes cannot work any more, the file alone holds", reason=str(error))  # noqa: TRY400 # a sentence, no stack
             return self._base

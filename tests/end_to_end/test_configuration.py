@@ -178,6 +178,11 @@ def test_wrong_values_are_named_and_secrets_are_not(marketd: Marketd):
     assert "did you mean debug" in refused(marketd, "config.set", "path=log.level", "value=debgu")
     assert "restart" in refused(marketd, "config.set", "path=http.listen", "value=127.0.0.1:1")
     assert "path and value, or patch" in refused(marketd, "config.set")
+    wait_until("the symbols are known", lambda: set(feeds(marketd).values()) == {"live"})
+    wrong = refused(marketd, "config.set", "path=exchanges.simulated.symbols", 'value=["BTC/USDT","BTC/USDD"]')
+    assert "simulated has no symbol BTC/USDD; nearest: BTC/USDT" in wrong
+    wrong = refused(marketd, "config.set", "path=exchanges.simulated.channels", 'value=["trade","funding"]')
+    assert "no channel funding" in wrong
     assert "did you mean" in refused(marketd, "config.set", "path=exchanges.simulatd.symbols", 'value=["BTC/USDT"]')
     assert "not 5" in refused(marketd, "config.set", "path=log.level", "value=debug", "--expect-version", "5")
     assert ctl(marketd, "config.get")["version"] == 0

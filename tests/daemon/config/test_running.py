@@ -50,14 +50,16 @@ class Process:
         self.rebased = []
         self.broken = False
         self.clock = ManualClock()
-        self.running = RunningConfig(
-            self.file, table, load=lambda: self.file, check=self.check, apply=self.apply, rebase=self.rebase,
-            writes=writes, clock=self.clock,
-        )  # fmt: skip
+        self.delisted = {"NO/SUCH"}
+        self.running = RunningConfig(self.file, table, self, lambda: self.file, self.clock, writes=writes)
 
     def check(self, config):
         if any(exchange.name == "nowhere" for exchange in config.exchanges):
             raise ConfigError("there is no exchange nowhere")
+
+    def doubt(self, config):
+        if self.delisted.intersection(config.exchanges[0].symbols):
+            raise ConfigError("there is no symbol NO/SUCH")
 
     async def apply(self, config):
         if self.broken:
@@ -103,6 +105,7 @@ async def test_a_change_is_written_with_its_author_and_applied():
     [
         (level("debgu"), ConfigError),
         ({"exchanges": {"nowhere": {}}}, ConfigError),
+        ({"exchanges": {"binance": {"symbols": ["NO/SUCH"]}}}, ConfigError),
         ({"bus": {"prefix": "x"}}, RestartNeeded),
         ({**level("error"), "exchanges": {"binance": {"symbols": ["x"]}}}, ConfigError),
     ],
@@ -174,11 +177,20 @@ async def test_a_later_life_takes_the_changes_up_where_the_file_still_fits():
 
 async def test_a_version_that_cannot_work_any_more_leaves_the_file():
     table = Table()
-    one = Process(table)
-    one.check = lambda config: None
     settings = changeable(changed(Config(), {"exchanges": {"nowhere": {}}}))
     await table.append(0, "ann", "", changeable(Config()), settings)
     assert await Process(table).running.start() == Config()
+
+
+async def test_symbols_that_are_gone_since_keep_nobody_from_starting_following_and_rolling_back():
+    table = Table()
+    one = Process(table)
+    one.delisted.clear()
+    await one.running.set({"exchanges": {"binance": {"symbols": ["NO/SUCH"]}}}, "ann")
+    await one.running.set(level("debug"), "ann")
+    later = Process(table)
+    assert (await later.running.start()).exchanges[0].symbols == ("NO/SUCH",)
+    assert await later.running.rollback(1, "ann") == 3
 
 
 async def test_rolling_back_is_a_version_of_its_own():
