@@ -15,9 +15,15 @@ def settings_of(exchange: Exchange, own: Endpoints, *, idle: bool = False) -> Fe
     """
     given = exchange.endpoints
     endpoints = Endpoints(given.rest or own.rest, given.websocket or own.websocket)
-    if idle:
-        return FeedSettings((), exchange.channels, exchange.timeframes, endpoints)
-    return FeedSettings(exchange.symbols, exchange.channels, exchange.timeframes, endpoints, _further(exchange))
+    return FeedSettings(
+        () if idle else exchange.symbols,
+        exchange.channels,
+        exchange.timeframes,
+        endpoints,
+        () if idle else _further(exchange),
+        exchange.polling.interval,
+        exchange.polling.timeframes,
+    )
 
 
 def configured(exchange: Exchange) -> list[FeedKey]:

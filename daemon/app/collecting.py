@@ -92,9 +92,11 @@ class Collecting:
             for exchange, idle in (self._running[name], planned)
         )
         old, new = dict.fromkeys(before.keys()), dict.fromkeys(after.keys())
-        await collector.remove(feed for feed in old if feed not in new)
+        moved = set(before.at_close).symmetric_difference(after.at_close)
+        kept = {feed for feed in old if feed in new and feed.timeframe not in moved}
+        await collector.remove(feed for feed in old if feed not in kept)
         collector.settings = after
-        await collector.add(feed for feed in new if feed not in old)
+        await collector.add(feed for feed in new if feed not in kept)
         self._running[name] = planned
 
     async def _stop(self, name: str) -> None:

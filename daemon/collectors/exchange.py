@@ -18,6 +18,7 @@ from bus.events import Breaker, Event, Trade
 from bus.interface import EventBus
 from bus.leadership import Leadership
 from daemon.collectors.board import FeedBoard
+from daemon.collectors.closes import ClosePoller
 from daemon.collectors.connection import Surroundings
 from daemon.collectors.dialler import Dialler
 from daemon.collectors.gate import Gate
@@ -81,7 +82,10 @@ class ExchangeCollector:
         self.listing = Listing(exchange, self.rest, self._intake, self._outbox, clock, random)
         """The exchange's symbols."""
         self._worker = RequestWorker(exchange, self.rest, self._intake, self._outbox, clock, random)
-        self._poller = Poller(exchange, self.rest, self._intake, self._board, self._outbox, clock, random)
+        self._poller = Poller(
+            exchange, self.rest, self._intake, self._board, self._outbox, lambda: self.settings.interval, clock, random
+        )
+        self._closes = ClosePoller(self.name, self.history, self._board, self._outbox, bus.state, clock, random)
         self._dialler = Dialler(exchange, session, self._gate, clock)
         self._numbers = itertools.count(1)
         self._tasks: set[asyncio.Task[None]] = set()
@@ -295,8 +299,10 @@ class ExchangeCollector:
         """Give each feed to a poll, or to a connection that has room for its streams."""
         room = self._exchange.limits.feeds_per_connection
         for feed in feeds:
-            if self._exchange.polls(feed) is not None:
-                self._polls[feed] = self._keep("poll", functools.partial(self._poller.run, feed))
+            at_close = feed.timeframe in self.settings.at_close
+            if at_close or self._exchange.polls(feed) is not None:
+                poller = self._closes if at_close else self._poller
+                self._polls[feed] = self._keep("poll", functools.partial(poller.run, feed))
                 continue
             size = len(self._exchange.streams(feed))
             url = self._exchange.url(self.settings.endpoints.websocket, feed)

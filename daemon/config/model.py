@@ -202,6 +202,21 @@ class Endpoints(Section):
     )
 
 
+class Polling(Section):
+    """What is asked for again and again, where it is not streamed."""
+
+    interval: float = Field(
+        default=30.0,
+        ge=1,
+        le=86_400,
+        allow_inf_nan=False,
+        description="seconds between two polls of what the exchange does not stream",
+    )
+    timeframes: Annotated[tuple[Timeframe, ...], AfterValidator(_distinct)] = Field(
+        default=(), description="lengths of the candles that are asked for after each close instead of streamed"
+    )
+
+
 class Feeds(Section):
     """Further symbols of an exchange, with channels of their own."""
 
@@ -240,6 +255,7 @@ class Exchange(Section):
     fallbacks: Annotated[tuple[Name, ...], AfterValidator(_distinct)] = Field(
         default=(), description="exchanges that deliver the same symbols while this one's breaker is open"
     )
+    polling: Polling = Polling()
     endpoints: Endpoints = Endpoints()
 
     @field_validator("symbols")
