@@ -1,6 +1,6 @@
 """Which feeds an exchange's settings mean, and which settings mean given feeds."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from daemon.collectors.symbols import FeedSettings, feeds_of
@@ -8,19 +8,20 @@ from daemon.config import Exchange
 from daemon.exchanges.base import Endpoints, FeedKey
 
 
-def settings_of(exchange: Exchange, own: Endpoints, *, idle: bool = False) -> FeedSettings:
+def settings_of(exchange: Exchange, own: Endpoints, *, idle: bool = False, chosen: Sequence[str] = ()) -> FeedSettings:
     """Return what a collector needs to know; an idle one delivers nothing until it has to stand in for another.
 
-    `own`: the exchange's endpoints, where no others are configured.
+    `own`: the exchange's endpoints, where no others are configured. `chosen`: symbols that a rule has chosen.
     """
     given = exchange.endpoints
+    further = [*_further(exchange), *feeds_of(chosen, exchange.channels, exchange.timeframes)]
     endpoints = Endpoints(given.rest or own.rest, given.websocket or own.websocket)
     return FeedSettings(
         () if idle else exchange.symbols,
         exchange.channels,
         exchange.timeframes,
         endpoints,
-        () if idle else _further(exchange),
+        () if idle else further,
         exchange.polling.interval,
         exchange.polling.timeframes,
     )

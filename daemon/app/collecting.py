@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from hashlib import sha256
 from typing import Final
@@ -15,12 +15,14 @@ from bus.subscription import Subscription
 from daemon.app.plan import Planned, plan, steps
 from daemon.app.wired import Wired
 from daemon.collectors.exchange import ExchangeCollector
-from daemon.config import Exchange
+from daemon.config import Exchange, Selection
 from daemon.exchanges import load
 from daemon.fallback import Fallback
 from daemon.feeds import settings_of
 from daemon.healing import GapQueue, Healer, HealingHandler, Ledger
 from daemon.instruments import keep_instruments
+from daemon.selection import Selector
+from daemon.supervisor import Factory
 
 CONNECTIONS_AT_ONCE: Final = 20
 ALIASES: Final = "feeds"
@@ -34,29 +36,66 @@ class Collecting:
         self._wired = wired
         self._leadership = leadership
         self._session = session
+        self._lock = asyncio.Lock()
+        self._exchanges: Sequence[Exchange] = ()
+        self._chosen: dict[str, tuple[str, ...]] = {}
         self._running: dict[str, Planned] = {}
         self._healing: dict[str, Subscription] = {}
 
     async def bring(self, exchanges: Sequence[Exchange]) -> None:
         """Collect from these exchanges, touching only what differs from what runs; repeat it where it was cut short."""
-        wanted = plan(exchanges)
+        self._exchanges = exchanges
+        await self._reach()
+
+    async def choose(self, name: str, symbols: tuple[str, ...]) -> None:
+        """Collect the symbols that an exchange's rule has chosen, in place of those that it chose before."""
+        if self._chosen.get(name) != symbols:
+            self._chosen[name] = symbols
+            await self._reach()
+
+    async def _reach(self) -> None:
+        async with self._lock:
+            rules = {exchange.name: exchange.select for exchange in self._exchanges if exchange.select.active}
+            self._chosen = {name: symbols for name, symbols in self._chosen.items() if name in rules}
+            await self._take(plan(self._exchanges, self._chosen), rules)
+
+    async def _take(self, wanted: Mapping[str, Planned], rules: Mapping[str, Selection]) -> None:
+        """Take the steps from what runs to what is wanted."""
         todo = steps(self._running, wanted)
-        supervisor, collectors = self._wired.supervisor, self._wired.collectors
+        supervisor = self._wired.supervisor
         await supervisor.remove(*(f"fallback:{name}" for name in todo.dismiss))
+        await supervisor.remove(
+            *(
+                f"select:{name}"
+                for name, planned in self._running.items()
+                if name in todo.stop or planned.exchange.select != rules.get(name)
+            )
+        )
         await asyncio.gather(*(self._stop(name) for name in todo.stop))
         for name in todo.change:
             await self._change(wanted[name])
         for name in todo.start:
             self._start(wanted[name])
+        self._attend(wanted, rules)
+
+    def _attend(self, wanted: Mapping[str, Planned], rules: Mapping[str, Selection]) -> None:
+        """Start those who find stand-ins and choose symbols, where they do not run yet."""
+        wired, collectors = self._wired, self._wired.collectors
+        roles: dict[str, Factory] = {}
         for name, planned in wanted.items():
-            role, fallbacks = f"fallback:{name}", planned.exchange.fallbacks
-            if fallbacks and role not in supervisor.status():
-                supervisor.start(role, Fallback(collectors[name], collectors, fallbacks, self._wired.clock).run)
+            if fallbacks := planned.exchange.fallbacks:
+                roles[f"fallback:{name}"] = Fallback(collectors[name], collectors, fallbacks, wired.clock).run
+        for name, rule in rules.items():
+            apply = partial(self.choose, name)
+            selector = Selector(collectors[name], rule, wired.bus.state, apply, wired.clock, wired.random)
+            roles[f"select:{name}"] = selector.run
+        for role in roles.keys() - wired.supervisor.status().keys():
+            wired.supervisor.start(role, roles[role])
 
     def _start(self, planned: Planned) -> None:
         wired, name = self._wired, planned.exchange.name
         translator = load(name)
-        settings = settings_of(planned.exchange, translator.endpoints, idle=planned.idle)
+        settings = settings_of(planned.exchange, translator.endpoints, idle=planned.idle, chosen=planned.chosen)
         collector = ExchangeCollector(
             translator(trades=planned.exchange.trades),
             settings,
@@ -88,8 +127,8 @@ class Collecting:
         name = planned.exchange.name
         collector = self._wired.collectors[name]
         before, after = (
-            settings_of(exchange, collector.settings.endpoints, idle=idle)
-            for exchange, idle in (self._running[name], planned)
+            settings_of(one.exchange, collector.settings.endpoints, idle=one.idle, chosen=one.chosen)
+            for one in (self._running[name], planned)
         )
         old, new = dict.fromkeys(before.keys()), dict.fromkeys(after.keys())
         moved = set(before.at_close).symmetric_difference(after.at_close)

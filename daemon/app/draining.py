@@ -15,9 +15,8 @@ CHANGING: Final = frozenset({"control", "configuration", "reload"})
 def drain_steps(wired: Wired) -> list[DrainStep]:
     """Collectors end first, then what they brought reaches the streams, then the handlers digest it."""
     supervisor = wired.supervisor
-    collecting = [
-        name for name in supervisor.status() if name.startswith(("fallback:", "collect:", "heal:")) or name in CHANGING
-    ]
+    first = tuple(f"{what}:" for what in ("fallback", "select", "collect", "heal"))
+    collecting = [name for name in supervisor.status() if name.startswith(first) or name in CHANGING]
 
     async def hand_over() -> None:
         if any([await leadership.wanted() for leadership in wired.leaderships]):

@@ -11,6 +11,8 @@ class Planned(NamedTuple):
 
     exchange: Exchange
     idle: bool
+    chosen: tuple[str, ...] = ()
+    """The symbols that its rule has chosen."""
 
 
 class Steps(NamedTuple):
@@ -24,9 +26,12 @@ class Steps(NamedTuple):
     """Whose feeds change while their connections stay."""
 
 
-def plan(exchanges: Sequence[Exchange]) -> dict[str, Planned]:
-    """Return what runs for these exchanges, by name: they, and idle those that are only named as fallbacks."""
-    wanted = {exchange.name: Planned(exchange, idle=False) for exchange in exchanges}
+def plan(exchanges: Sequence[Exchange], chosen: Mapping[str, tuple[str, ...]]) -> dict[str, Planned]:
+    """Return what runs for these exchanges, by name: they, and idle those that are only named as fallbacks.
+
+    `chosen`: the symbols that rules have chosen, by exchange.
+    """
+    wanted = {each.name: Planned(each, idle=False, chosen=chosen.get(each.name, ())) for each in exchanges}
     spare = sorted({name for exchange in exchanges for name in exchange.fallbacks} - wanted.keys())
     return wanted | {name: Planned(Exchange(name=name), idle=True) for name in spare}
 

@@ -29,10 +29,13 @@ class Reconfiguration:
         """The processes that this one takes turns with."""
 
     def check(self, config: Config) -> None:
-        """Raise ConfigError, naming the nearest, for an exchange that there is not."""
+        """Raise ConfigError for exchanges that there are not, naming the nearest, and rules that cannot be followed."""
         for exchange in config.exchanges:
             for name in (exchange.name, *exchange.fallbacks):
                 load(name)
+            if exchange.select.top and not load(exchange.name)().volumes_requests():
+                what = f"exchanges.{exchange.name}.select.top"
+                raise ConfigError(f"{what}: {exchange.name} does not tell every symbol's volume; leave it out")
 
     async def apply(self, config: Config) -> None:
         """Bring everything to a configuration; what is as it should be is not touched."""

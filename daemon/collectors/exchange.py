@@ -4,6 +4,7 @@ import asyncio
 import functools
 import itertools
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
+from decimal import Decimal
 from random import Random
 from typing import Any, Final, Literal
 from urllib.parse import urlsplit
@@ -194,6 +195,17 @@ class ExchangeCollector:
             page = self._intake.page(request, body, self.rest.url(request))
             yield page.events
             request = page.next
+
+    async def volumes(self) -> Mapping[str, Decimal]:
+        """Ask what was traded in 24 hours, in quote currency, by symbol; nothing where the exchange does not tell.
+
+        Raises ExchangeUnavailable, RequestRefused, MalformedFrame.
+        """
+        found: dict[str, Decimal] = {}
+        for request in self._exchange.volumes_requests():
+            body = await self.rest.get(request)
+            found |= self._intake.volumes(request, body, self.rest.url(request))
+        return found
 
     async def resync_book(self, symbol: str, reason: str) -> None:
         """Have one symbol's book start anew from a snapshot, without touching anything else."""

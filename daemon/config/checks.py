@@ -41,6 +41,15 @@ def symbol(symbol: str) -> str:
     raise ValueError("write BASE/QUOTE, like BTC/USDT, or BASE/QUOTE:SETTLE for a derivative, like BTC/USDT:USDT")
 
 
+def pattern(value: str) -> str:
+    """Accept a regular expression."""
+    try:
+        re.compile(value)
+    except re.error as error:
+        raise ValueError(f"is no regular expression: {error}") from None
+    return value
+
+
 def _url(secret: SecretStr, schemes: tuple[str, ...]) -> SecretStr:
     """Check a server's URL without ever quoting it: it may carry a password."""
     url = secret.get_secret_value()

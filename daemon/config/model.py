@@ -143,8 +143,36 @@ class Feeds(Section):
     )
 
 
+class Selection(Section):
+    """A rule that chooses symbols, beside those that are named."""
+
+    quotes: Annotated[tuple[str, ...], AfterValidator(checks.distinct)] = Field(
+        default=(), description="symbols with one of these quote currencies, like USDT"
+    )
+    pattern: Annotated[str, AfterValidator(checks.pattern)] = Field(
+        default="", max_length=200, description="symbols that this regular expression matches as a whole, like .*:USDT"
+    )
+    top: int | None = Field(
+        default=None, ge=1, le=5_000, description="of these the ones with the highest volume of 24 hours, so many"
+    )
+    interval: float = Field(
+        default=3600.0, ge=60, le=604_800, allow_inf_nan=False, description="seconds after which it chooses anew"
+    )
+
+    @property
+    def active(self) -> bool:
+        """Whether there is a rule at all."""
+        return bool(self.quotes or self.pattern or self.top)
+
+
+def _chosen_otherwise(given: dict[str, Any]) -> bool:
+    """Tell whether an exchange has symbols beside `symbols`."""
+    select = given.get("select")
+    return bool(given.get("feeds")) or (isinstance(select, Selection) and select.active)
+
+
 def _default_symbols(given: dict[str, Any]) -> tuple[str, ...]:
-    return () if given.get("feeds") else ("BTC/USDT", "ETH/USDT")
+    return () if _chosen_otherwise(given) else ("BTC/USDT", "ETH/USDT")
 
 
 class Exchange(Section):
@@ -154,6 +182,7 @@ class Exchange(Section):
     feeds: tuple[Feeds, ...] = Field(
         default=(), description="further symbols with channels of their own; what symbols.add and .remove write"
     )
+    select: Selection = Selection()
     symbols: Annotated[tuple[Symbol, ...], AfterValidator(checks.distinct)] = Field(
         default_factory=_default_symbols,
         description="unified symbols: BTC/USDT, or BTC/USDT:USDT for a perpetual",
@@ -177,7 +206,7 @@ class Exchange(Section):
     @field_validator("symbols")
     @classmethod
     def _some_symbols(cls, symbols: tuple[str, ...], info: ValidationInfo) -> tuple[str, ...]:
-        if not symbols and not info.data.get("feeds"):
+        if not symbols and not _chosen_otherwise(info.data):
             raise ValueError("is empty; leave it out for the default")
         return symbols
 

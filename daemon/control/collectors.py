@@ -127,11 +127,13 @@ def symbols_remove(collectors: Collectors, running: RunningConfig) -> SignedComm
         present = configured(exchange)
         known = {feed.symbol for feed in present}
         for symbol in arguments.symbols:
+            if symbol not in known and exchange.select.active:
+                raise UsageError(f"{symbol} is not configured by name: change exchanges.{collector.name}.select")
             if symbol not in known:
                 raise UsageError(f"{symbol} is not configured for {collector.name}{did_you_mean(symbol, known)}")
         gone = [feed for feed in present if _meant(feed, arguments)]
         kept = [feed for feed in present if feed not in gone]
-        if not kept:
+        if not kept and not exchange.select.active:
             raise UsageError(
                 f"nothing would be left of {collector.name}: stop it with collector.stop, or give it up with "
                 f"config.set path=exchanges.{collector.name} value=null"

@@ -5,8 +5,8 @@ from hypothesis import strategies as st
 
 from daemon.collectors.symbols import feeds_of
 from daemon.config import Exchange
-from daemon.exchanges.base import FeedKey
-from daemon.feeds import configured, described
+from daemon.exchanges.base import Endpoints, FeedKey
+from daemon.feeds import configured, described, settings_of
 
 EXCHANGE = Exchange(name="x", symbols=("A/B", "C/D"), channels=("trade", "candle"), timeframes=("1m", "5m"))
 BLOCKS = st.lists(
@@ -36,3 +36,9 @@ def test_symbols_with_all_channels_stand_in_the_list_of_symbols():
         "symbols": ["C/D"],
         "feeds": [{"symbols": ["A/B"], "channels": ["candle", "trade"], "timeframes": ["1m"]}],
     }
+
+
+def test_what_a_rule_has_chosen_comes_with_all_channels_beside_what_is_named():
+    settings = settings_of(EXCHANGE, Endpoints("http://own", "ws://own"), chosen=["C/D", "E/F"])
+    assert set(settings.keys()) == {*configured(EXCHANGE), *feeds_of(["E/F"], EXCHANGE.channels, EXCHANGE.timeframes)}
+    assert settings_of(EXCHANGE, Endpoints("", ""), idle=True, chosen=["E/F"]).keys() == []

@@ -8,11 +8,11 @@ B = Exchange(name="b", fallbacks=("a", "c"))
 
 
 def between(before, after):
-    return steps(plan(before), plan(after))
+    return steps(plan(before, {}), plan(after, {}))
 
 
 def test_those_that_only_stand_in_run_idle():
-    planned = plan([A, B])
+    planned = plan([A, B], {})
     assert {name: one.idle for name, one in planned.items()} == {"a": False, "b": False, "c": True}
 
 
@@ -50,3 +50,9 @@ def test_other_fallbacks_leave_the_connections_alone():
     todo = between([A, B], [A, B.model_copy(update={"fallbacks": ("a",)})])
     assert (todo.stop, todo.start, todo.change) == (["c"], [], ["b"])
     assert todo.dismiss == ["b"]
+
+
+def test_symbols_that_a_rule_has_chosen_are_a_change_of_feeds_alone():
+    todo = steps(plan([A, B], {}), plan([A, B], {"b": ("X/Y",)}))
+    assert todo.change == ["b"]
+    assert not any([todo.dismiss, todo.stop, todo.start])
