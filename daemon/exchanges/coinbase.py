@@ -28,7 +28,6 @@ from daemon.exchanges.base import (
 from daemon.exchanges.coinbase_frames import HEARTBEATS, notice, requests
 from daemon.exchanges.coinbase_market import Market
 from daemon.exchanges.coinbase_messages import (
-    BookEvent,
     BookMessage,
     CandlesMessage,
     Envelope,
@@ -217,30 +216,35 @@ class Coinbase(Exchange):
         return market
 
     def _books(self, raw: bytes, recv: int, connection: int) -> Events:
+        """Publish snapshots, and updates of books that are whole."""
         m = _book(raw)
-        if self._late(m.sequence_num, connection):
+        number, counts = m.sequence_num, self._counts
+        if counts.get(connection) == number - 1:
+            counts[connection] = number
+        elif self._late(number, connection):
             return self._duplicate("book")
         ts = nanoseconds(m.timestamp)
-        if len(m.events) == 1:
-            return self._book(m.events[0], ts, recv, connection)
-        return [book for event in m.events for book in self._book(event, ts, recv, connection)]
+        events: Events = []
+        for event in m.events:
+            market = self._markets.get(event.product_id) or self._market(event.product_id)
+            bids, asks = levels(event.updates)
+            if event.type == "snapshot":
+                market.book.begin(connection)
+                events.append(Book(self.name, market.symbol, ts, recv, self.source, "snapshot", bids, asks))
+            elif market.book.connection == connection:
+                events.append(Book(self.name, market.symbol, ts, recv, self.source, "delta", bids, asks))
+            else:
+                self._stray(market, connection)
+        return events
 
-    def _book(self, event: BookEvent, ts: int, recv: int, connection: int) -> Events:
-        """Publish a snapshot, or an update of a book that is whole."""
-        market = self._markets.get(event.product_id) or self._market(event.product_id)
-        bids, asks = levels(event.updates)
-        if event.type == "snapshot":
-            market.book.begin(connection)
-            return [Book(self.name, market.symbol, ts, recv, self.source, "snapshot", bids, asks)]
-        verdict = market.book.take(connection)
-        if verdict == "follows":
-            return [Book(self.name, market.symbol, ts, recv, self.source, "delta", bids, asks)]
-        if verdict == "broken":
-            feed = FeedKey(market.symbol, "book")
+    def _stray(self, market: Market, connection: int) -> None:
+        """Drop an update of a book that has no snapshot of this connection; ask once for one."""
+        if market.book.take(connection) == "broken":
             self.resyncs += 1
+            feed = FeedKey(market.symbol, "book")
             self.notices.append(Notice("resync", f"an update of {market.symbol} without a snapshot", feeds=(feed,)))
-            return []
-        return self._duplicate("book")
+        else:
+            self.duplicates["book"] += 1
 
     def _trades(self, raw: bytes, recv: int, connection: int) -> Events:
         """Publish trades. A snapshot repeats the last ones: it fills what a broken connection missed, nothing else."""

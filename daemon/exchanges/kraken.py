@@ -203,8 +203,8 @@ class Kraken(Exchange):
     def _delta(self, data: BookData, recv: int, connection: int) -> Events:
         market = self._markets.get(data.symbol) or self._market(data.symbol)
         bids, asks, ts = levels(data.bids), levels(data.asks), nanoseconds(data.timestamp)
-        verdict = market.chain.take(connection)
-        if verdict != "follows":
+        if market.chain.connection != connection:
+            verdict = market.chain.take(connection)
             return self._broken(market, "an update without a snapshot", said=verdict == "broken")
         book = market.book
         if bids:
