@@ -199,7 +199,7 @@ class Product(Struct):
 
     `alias` names the product whose order book this one shares.
 
-    {"product_id":"BTC-USD","base_increment":"0.00000001","quote_increment":"0.01","quote_min_size":"1",
+    {"product_id":"BTC-USD","price":"140.21","volume_24h":"1908432","base_increment":"0.00000001","quote_increment":"0.01","quote_min_size":"1",
     "base_min_size":"0.00000001","is_disabled":false,"trading_disabled":false,"product_type":"SPOT",
     "quote_currency_id":"USD","base_currency_id":"BTC","alias":"","price_increment":"0.01",…}
     """
@@ -212,6 +212,8 @@ class Product(Struct):
     price_increment: str = ""
     base_min_size: str = ""
     quote_min_size: str = ""
+    price: Optional = ""
+    volume_24h: Optional = ""
     alias: str = ""
     is_disabled: bool = False
     trading_disabled: bool = False
