@@ -67,13 +67,14 @@ class Coinbase(Exchange):
     contiguous: ClassVar[bool] = True
     endpoints: ClassVar[Endpoints] = Endpoints("https://api.coinbase.com", "wss://advanced-trade-ws.coinbase.com")
     # https://docs.cdp.coinbase.com/coinbase-app/advanced-trade-apis/websocket/websocket-rate-limits: 8 connections and
-    # 8 messages a second for each address. Public REST calls: 10 a second, .../rest-api/rate-limits. A message that is
-    # lost breaks all books of its connection, so that one does not carry many.
+    # 8 messages a second for each address; a connection begins with up to four messages. Public REST calls: 10 a
+    # second, .../rest-api/rate-limits. A message that is lost breaks all books of its connection, so that one does not
+    # carry many.
     limits: ClassVar[Limits] = Limits(
         feeds_per_connection=40,
         streams_per_message=40,
         message_interval=0.25,
-        connects_per_minute=480,
+        connects_per_minute=60,
         lifetime=inf,
         ping_interval=15,
         silence=30,
