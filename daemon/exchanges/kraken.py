@@ -9,6 +9,7 @@ from math import inf
 from typing import ClassVar, Final, Literal, TypeAlias
 
 import msgspec
+from msgspec.structs import replace
 
 from bus.errors import ConfigError, MalformedFrame
 from bus.events import Book, Candle, Source, Ticker, Trade
@@ -168,7 +169,9 @@ class Kraken(Exchange):
         handler = self._handlers.get(channel) if isinstance(channel, str) else None
         if handler is not None:
             return handler(raw, recv, connection)
-        self.notices.append(notice(value))
+        said = notice(value)
+        symbol = self._symbols.get(str(value.get("symbol"))) if said.kind == "refused" else None
+        self.notices.append(said if symbol is None else replace(said, feeds=_all_feeds(symbol)))
         return []
 
     def _doubt(self, raw: bytes) -> None:
@@ -352,6 +355,12 @@ class Kraken(Exchange):
     def standing(self, status: int, headers: Mapping[str, str], body: bytes, now: int) -> Standing:
         """Read status and, since errors come with status 200, body."""
         return rest.standing(status, headers, body, now)
+
+
+def _all_feeds(symbol: str) -> tuple[FeedKey, ...]:
+    """Return every feed of a symbol: a refusal names the symbol, not the channel."""
+    feeds = [FeedKey(symbol, channel) for channel in ("trade", "ticker", "book")]
+    return *feeds, *(FeedKey(symbol, "candle", timeframe) for timeframe in rest.MINUTES)
 
 
 def _beginning(channel: str) -> bytes:

@@ -84,7 +84,7 @@ class KrakenVenue:
 
 
 @asynccontextmanager
-async def collecting(name: str, venue, channels):
+async def collecting(name: str, venue, channels, symbols=("BTC/USD",)):
     """Run a collector of one exchange against its stand-in: (stage, received messages, sockets)."""
     clock, bus = ManualClock(), ListeningBus()
     received: list[dict] = []
@@ -111,7 +111,7 @@ async def collecting(name: str, venue, channels):
     await runner.setup()
     await web.TCPSite(runner, "127.0.0.1", 0).start()
     url = f"http://127.0.0.1:{runner.addresses[0][1]}"
-    settings = FeedSettings(["BTC/USD"], channels, ["1m"], Endpoints(url, url.replace("http", "ws", 1)))
+    settings = FeedSettings(symbols, channels, ["1m"], Endpoints(url, url.replace("http", "ws", 1)))
     leadership = Leadership("feeds", bus.lease("feeds"), clock)
     async with aiohttp.ClientSession() as session:
         collector = ExchangeCollector(load(name)(), settings, bus, leadership, session, clock, Highest())
@@ -163,3 +163,12 @@ async def test_candles_that_coinbase_does_not_stream_are_polled():
         assert (candle.symbol, candle.timeframe, candle.source, candle.closed) == ("BTC/USD", "1m", "rest", False)
         assert stage.bus.states("BTC/USD", "candle:1m") == ["connecting", "live"]
         assert not sockets
+
+
+async def test_a_refused_pair_is_down_alone():
+    async with collecting("kraken", KrakenVenue(), ["ticker"], ["BTC/USD", "MATIC/USD"]) as (stage, received, sockets):
+        await stage.until(lambda: received, step=0.05)
+        refusal = {"error": "Currency pair not supported", "symbol": "MATIC/USD", "success": False}
+        await sockets[0].send_str(json.dumps(refusal | {"method": "subscribe", "req_id": received[0]["req_id"]}))
+        await stage.until(lambda: stage.bus.states("MATIC/USD", "ticker")[-1] == "down")
+        assert stage.bus.states("BTC/USD", "ticker") == ["connecting"]
