@@ -25,6 +25,9 @@ def add(commands: "argparse._SubParsersAction[Parser]") -> None:
     parser.add_argument(
         "--timeout", type=float, default=10.0, metavar="S", help="seconds to wait for a reply (default 10)"
     )
+    parser.add_argument(
+        "--expect-version", type=int, metavar="N", help="change the configuration only if it is at this version"
+    )
     parser.set_defaults(run=lambda args: run_async(_ctl(args)))
 
 
@@ -49,7 +52,9 @@ async def _ctl(args: Namespace) -> int:
     arguments = _parse(args.arguments)
     async with open_client(settings(args)) as client:
         with Bar(args.name) as bar:
-            async for reply in client.replies(args.name, arguments, timeout=args.timeout):
+            async for reply in client.replies(
+                args.name, arguments, timeout=args.timeout, expect_version=args.expect_version
+            ):
                 if args.json:
                     print(json.dumps(reply.fields()), flush=True)  # noqa: T201 # this command's output
                 elif not bar.show(reply):

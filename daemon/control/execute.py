@@ -39,7 +39,7 @@ async def _run(commands: Commands, request: Request, clock: Clock) -> JsonValue:
         raise Rejected("expired", "the command had expired before it was read")
     arguments = command.parse(request.args)
     async with asyncio.timeout(command.deadline):
-        return await command.run(arguments)
+        return await command.run(arguments, request)
 
 
 def refuse(
