@@ -4,6 +4,7 @@ https://docs.cdp.coinbase.com/coinbase-app/advanced-trade-apis/websocket/websock
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from decimal import Decimal
 from math import inf
 from typing import ClassVar, Final, Literal, TypeAlias
 
@@ -109,6 +110,18 @@ class Coinbase(Exchange):
     def instruments(self) -> Mapping[str, Instrument]:
         """The instruments by unified symbol; empty before the list was answered."""
         return self._listings.instruments
+
+    def volumes_requests(self) -> Sequence[Request]:
+        """Return the call that tells every product's volume."""
+        return [rest.volumes_request()]
+
+    def volumes(self, request: Request, body: bytes | str) -> Mapping[str, Decimal]:
+        """Read what was traded in 24 hours, in quote currency, by unified symbol. Raises MalformedFrame."""
+        try:
+            found = rest.volumes(body)
+        except (MalformedFrame, *_UNDECODABLE) as error:
+            raise unreadable(request, error) from error
+        return {self._symbols[native]: volume for native, volume in found.items() if native in self._symbols}
 
     # subscribing
     def streams(self, feed: FeedKey) -> Sequence[str]:

@@ -212,6 +212,7 @@ class Product(Struct):
     alias: str = ""
     is_disabled: bool = False
     trading_disabled: bool = False
+    approximate_quote_24h_volume: str | None = None
 
 
 class ProductsAnswer(Struct):

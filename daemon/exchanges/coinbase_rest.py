@@ -5,6 +5,7 @@ beside it. Lists come newest first, and of what does not fit into one answer the
 for in pieces that are short enough, so that pages come in order.
 """
 
+from decimal import Decimal
 from typing import Final
 
 import msgspec
@@ -57,6 +58,18 @@ def instruments_request() -> Request:
 def products(body: bytes | str) -> list[Product]:
     """Read the list of products."""
     return _products.decode(body).products
+
+
+def volumes_request() -> Request:
+    """Ask for all spot products: their list tells what was traded."""
+    return replace(instruments_request(), kind="volumes")
+
+
+def volumes(body: bytes | str) -> dict[str, Decimal]:
+    """Read what was traded in 24 hours, in quote currency, by Coinbase's name of the product."""
+    told = {product.product_id: product.approximate_quote_24h_volume or "0" for product in products(body)}
+    check((), list(told.values()))
+    return {name: Decimal(text) for name, text in told.items()}
 
 
 def instrument(product: Product, exchange: str) -> Instrument:

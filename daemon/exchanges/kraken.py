@@ -4,6 +4,7 @@ https://docs.kraken.com/exchange/api-reference/spot-websocket
 """
 
 from collections.abc import Callable, Mapping, Sequence
+from decimal import Decimal
 from math import inf
 from typing import ClassVar, Final, Literal, TypeAlias
 
@@ -86,6 +87,8 @@ class Kraken(Exchange):
         super().__init__(source, trades)
         self._listings = Listings(self.name, "BTC/USD")
         self._symbols: dict[str, str] = {}
+        self._pairs: dict[str, str] = {}
+        """The unified symbols by REST's names."""
         self._markets: dict[str, Market] = {}
         self._handlers: dict[str, Handler] = {
             "book": self._books,
@@ -104,6 +107,18 @@ class Kraken(Exchange):
     def instruments(self) -> Mapping[str, Instrument]:
         """The instruments by unified symbol; empty before the list was answered."""
         return self._listings.instruments
+
+    def volumes_requests(self) -> Sequence[Request]:
+        """Return the call that tells every pair's volume."""
+        return [rest.volumes_request()]
+
+    def volumes(self, request: Request, body: bytes | str) -> Mapping[str, Decimal]:
+        """Read what was traded in 24 hours, in quote currency, by unified symbol. Raises MalformedFrame."""
+        try:
+            found = rest.volumes(body)
+        except (MalformedFrame, *_UNDECODABLE) as error:
+            raise unreadable(request, error) from error
+        return {self._pairs[name]: volume for name, volume in found.items() if name in self._pairs}
 
     # subscribing
     def streams(self, feed: FeedKey) -> Sequence[str]:
@@ -294,8 +309,9 @@ class Kraken(Exchange):
             found = rest.instruments(body, self.name)
         except (MalformedFrame, *_UNDECODABLE) as error:
             raise unreadable(request, error) from error
-        self._listings.take("spot", found)
-        self._symbols |= {instrument.native: instrument.symbol for instrument in found}
+        self._listings.take("spot", found.values())
+        self._symbols |= {instrument.native: instrument.symbol for instrument in found.values()}
+        self._pairs = {name: instrument.symbol for name, instrument in found.items()}
         return []
 
     def failed(self, request: Request) -> None:

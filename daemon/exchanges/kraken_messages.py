@@ -210,6 +210,23 @@ class PairsAnswer(Struct):
     result: dict[str, Pair] = {}
 
 
+class Day(Struct):
+    """One pair, of today (UTC) and of the last 24 hours: volume in base currency, and its average price."""
+
+    v: tuple[Number, Number]
+    p: tuple[Number, Number]
+
+
+class DaysAnswer(Struct):
+    """GET /0/public/Ticker; the names are those of AssetPairs.
+
+    {"error":[],"result":{"XXBTZUSD":{"v":["2068.49653432","2075.61202911"],"p":["30200.65748","30195.86498"],…}}}
+    """
+
+    error: list[str]
+    result: dict[str, Day] = {}
+
+
 class RowsAnswer(Struct):
     """GET /0/public/Trades and /0/public/OHLC: rows under the pair's name, and `last`, from where to go on."""
 

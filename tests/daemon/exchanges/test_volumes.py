@@ -4,6 +4,8 @@ import json
 from decimal import Decimal
 
 import bybit_payloads
+import coinbase_payloads
+import kraken_payloads
 import okx_payloads
 import pytest
 
@@ -11,6 +13,8 @@ from bus.errors import MalformedFrame
 from daemon.exchanges.binance import Binance
 from daemon.exchanges.binanceusdm import BinanceUsdm
 from daemon.exchanges.bybit import Bybit
+from daemon.exchanges.coinbase import Coinbase
+from daemon.exchanges.kraken import Kraken
 from daemon.exchanges.okx import Okx
 
 INFO = {
@@ -72,7 +76,25 @@ def test_bybit_tells_inverse_turnover_in_base_currency():
     }
 
 
-@pytest.mark.parametrize("exchange", [Binance, BinanceUsdm, Okx, Bybit])
+def test_kraken_multiplies_volume_and_average_price():
+    days = {
+        "XXBTZUSD": {"a": ["30300.1", "1", "1.000"], "v": ["2068.4", "2000.5"], "p": ["30200.6", "30000"], "t": [1, 2]},
+        "NOTOURS": {"v": ["1", "1"], "p": ["1", "1"]},
+    }
+    kraken = kraken_payloads.listed()
+    assert answered(kraken, [kraken_payloads.answered(days)]) == {"BTC/USD": Decimal(60_015_000)}
+    with pytest.raises(MalformedFrame, match="Throttled"):
+        answered(kraken, [json.dumps({"error": ["EService:Throttled: 1"]})])
+
+
+def test_coinbase_tells_volumes_with_the_list_of_products():
+    first, *others = coinbase_payloads.PRODUCTS
+    body = json.dumps({"products": [first | {"approximate_quote_24h_volume": "390503641.25"}, *others]})
+    found = answered(coinbase_payloads.listed(), [body])
+    assert found == {"BTC/USD": Decimal("390503641.25"), "BTC/USDC": 0, "CELO/EUR": 0}
+
+
+@pytest.mark.parametrize("exchange", [Binance, BinanceUsdm, Okx, Bybit, Kraken, Coinbase])
 @pytest.mark.parametrize(
     "body",
     [
@@ -82,6 +104,8 @@ def test_bybit_tells_inverse_turnover_in_base_currency():
         '[{"symbol":"BNBBTC","quoteVolume":"NaN"}]',
         okx_payloads.answered([{"instType": "SPOT", "instId": "BTC-USDT", "last": "-1", "volCcy24h": "1"}]),
         bybit_payloads.answered([{"symbol": "BTCUSDT", "turnover24h": "1e5", "volume24h": "1e5"}]),
+        kraken_payloads.answered({"XXBTZUSD": {"v": ["1", "-1"], "p": ["1", "1"]}}),
+        json.dumps({"products": [coinbase_payloads.PRODUCTS[0] | {"approximate_quote_24h_volume": "NaN"}]}),
     ],
 )
 def test_what_cannot_be_read_says_so(exchange, body):
