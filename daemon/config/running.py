@@ -11,6 +11,7 @@ from bus.errors import BusUnavailable, ConfigError, StoreUnavailable
 from daemon.config.model import Config
 from daemon.config.settings import (
     RestartNeeded,
+    Settings,
     build,
     changeable,
     differences,
@@ -115,11 +116,15 @@ class RunningConfig:
 
     async def rollback(self, number: int, client: str, expected: int | None = None) -> int:
         """Bring back what held in a version, as a new version, and return that one. Raises UsageError and as `set`."""
-        version = await self.versions.get(number)
+        settings = await self.settings(number)
         async with self._lock:
             return await self._make(
-                lambda: build(self._base, version.settings), client, expected, f"rolled back to version {number}"
+                lambda: build(self._base, settings), client, expected, f"rolled back to version {number}"
             )
+
+    async def settings(self, number: int) -> Settings:
+        """Return what held in a version; 0 is what file and environment say. Raises UsageError, StoreUnavailable."""
+        return (await self.versions.get(number)).settings if number else changeable(self._base)
 
     async def reload(self, client: str) -> int:
         """Read file and environment again and apply what has changed there. Raises as `set`."""

@@ -221,7 +221,9 @@ async def test_rolling_back_is_a_version_of_its_own():
     assert await one.running.rollback(1, "bob") == 3
     assert [exchange.name for exchange in one.running.current.exchanges] == ["binance"]
     assert one.level == "debug"
-    with pytest.raises(VersionConflict, match="version 3, not 2"):
+    assert await one.running.rollback(0, "bob") == 4
+    assert one.running.current == Config(), "0 is what the file says"
+    with pytest.raises(VersionConflict, match="version 4, not 2"):
         await one.running.rollback(2, "bob", 2)
 
 
