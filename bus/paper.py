@@ -105,6 +105,4 @@ class TradingHalted(PaperReport, frozen=True, gc=False, tag="trading_halted"):
     cause: str
 
 
-AnyPaperReport: TypeAlias = (
-    OrderReport | FillReport | PositionReport | BalanceReport | CommandRejected | TradingHalted
-)
+AnyPaperReport: TypeAlias = OrderReport | FillReport | PositionReport | BalanceReport | CommandRejected | TradingHalted

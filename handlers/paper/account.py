@@ -1,5 +1,6 @@
 """What a portfolio owns: balances, of which open orders hold a part back, and positions at average cost."""
 
+from decimal import Decimal
 from typing import Final
 
 import msgspec
@@ -52,7 +53,7 @@ class Ledger:
         if order.group is not None:
             self._groups.setdefault(order.group, {})[order.id] = order
 
-    def extra(self, order: Order, amount: int) -> int:
+    def rise(self, order: Order, amount: int) -> int:
         """Return by how much the locked total would rise if `order` reserved `amount`."""
         if order.group is None:
             return amount - order.reserved
@@ -62,7 +63,7 @@ class Ledger:
 
     def reserve(self, order: Order, asset: str, amount: int) -> None:
         """Change what an order holds back of an asset."""
-        rise = self.extra(order, amount)
+        rise = self.rise(order, amount)
         order.reserved = amount
         if rise:
             self.balance(asset).locked += rise
@@ -88,6 +89,10 @@ class Position(msgspec.Struct, eq=False):
     cost: int = 0
     realized: int = 0
     fees: int = 0
+
+    def average(self) -> str | None:
+        """Return the average price per unit of base, to 28 digits; None while flat."""
+        return format((Decimal(self.cost) / Decimal(self.base)).normalize(), "f") if self.base else None
 
     def book(self, base: int, quote: int) -> None:
         """Take in an execution: `base` and its worth, both above 0 when bought and below 0 when sold."""

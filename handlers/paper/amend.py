@@ -1,5 +1,7 @@
 """Changing an open order (rule 15): a smaller quantity keeps its place in the queue, anything else queues anew."""
 
+from typing import NamedTuple
+
 from handlers.paper.commands import Amend
 from handlers.paper.compile import Refused, check_notional, price_of, quantity_of
 from handlers.paper.desk import Desk
@@ -8,43 +10,54 @@ from handlers.paper.placing import NOTHING, act, check_liquidity, plan_for, watc
 from handlers.paper.triggers import fires
 
 
+class _Change(NamedTuple):
+    quantity: int
+    price: int | None
+    stop: int | None
+
+
 def amend(desk: Desk, order: Order, command: Amend) -> None:
     """Change an order, or raise Refused and leave it as it is."""
-    before = (order.quantity, order.price, order.stop)
+    before = _Change(order.quantity, order.price, order.stop)
+    after = _wanted(desk, order, command)
+    if after == before:
+        return
+    keeps_place = after.price == before.price and after.quantity < before.quantity and order.resting
+    waits = order.dormant
+    if waits:
+        desk.withdraw(order)
+    order.quantity, order.price, order.stop = after
+    try:
+        _check(desk, order, waits=waits)
+    except Refused:
+        order.quantity, order.price, order.stop = before
+        raise
+    finally:
+        if waits:
+            desk.wait(order)
+    desk.hold(order)
+    if keeps_place or waits:
+        desk.report(order)
+    else:
+        _requeue(desk, order, before.price)
+
+
+def _wanted(desk: Desk, order: Order, command: Amend) -> _Change:
+    """Return what the order is to become. Raises Refused for what it cannot have, or for values off their filters."""
     instrument = desk.market.instrument
     quantity = order.quantity if command.quantity is None else quantity_of(instrument, command.quantity)
-    price = order.price
+    price, stop = order.price, order.stop
     if command.price is not None:
         if order.order_type not in PRICED:
             raise Refused("PRICE_FILTER", f"a {order.order_type} order has no price to change")
         price = price_of(instrument, command.price, "price")
-    stop = order.stop
     if command.stop_price is not None:
         if not order.dormant or order.extreme is not None:
             raise Refused("PRICE_FILTER", "this order has no stop price to change")
         stop = price_of(instrument, command.stop_price, "stop price")
     if quantity <= order.filled:
         raise Refused("LOT_SIZE", "the quantity is not more than what is filled already")
-    if (quantity, price, stop) == before:
-        return
-    keeps_place = price == order.price and quantity < order.quantity and order.resting
-    place_before = order.dormant
-    if place_before:
-        desk.withdraw(order)
-    order.quantity, order.price, order.stop = quantity, price, stop
-    try:
-        _check(desk, order, waits=place_before)
-    except Refused:
-        order.quantity, order.price, order.stop = before
-        raise
-    finally:
-        if place_before:
-            desk.wait(order)
-    desk.hold(order)
-    if keeps_place or order.dormant:
-        desk.report(order)
-    else:
-        _requeue(desk, order, before[1])
+    return _Change(quantity, price, stop)
 
 
 def _check(desk: Desk, order: Order, *, waits: bool) -> None:
@@ -57,7 +70,7 @@ def _check(desk: Desk, order: Order, *, waits: bool) -> None:
     elif order.post_only:
         check_liquidity(desk, order, plan_for(desk, order))
     free = portfolio.ledger.balance(desk.asset(order)).free
-    if portfolio.ledger.extra(order, desk.needed(order)) > free:
+    if portfolio.ledger.rise(order, desk.needed(order)) > free:
         raise Refused("INSUFFICIENT_BALANCE", "the amended order needs more than is free")
     limit = portfolio.limits.order_notional
     price = order.price or order.stop or 0

@@ -55,7 +55,6 @@ class BookSide:
         while keys and keys[-1] > key:
             self.gone.add(keys.pop())
 
-    def disprove_all(self) -> None:
-        """Nothing is known to be there until it is stated again."""
-        self.gone.update(self.keys)
+    def withhold(self) -> None:
+        """What is there is not known until the side is stated anew: nothing can be filled, queues stay as they are."""
         self.keys.clear()

@@ -56,6 +56,7 @@ def _grow(desk: Desk, child: Order, more: int) -> None:
     child.quantity += more
     desk.hold(child)
     if resting:
+        child.seq = desk.portfolio.next_seq()
         desk.rest(child)
     desk.report(child)
 

@@ -11,7 +11,7 @@ from handlers.paper.triggers import BPS_ONE
 _BPS_DECIMALS = 4
 
 
-class Refused(Exception):  # noqa: N818 # it is the answer, not an error of ours
+class Refused(Exception):
     """An order or a command is refused with a code and a sentence; nothing has changed."""
 
     def __init__(self, reason: Reason, message: str) -> None:
@@ -89,9 +89,7 @@ def check_notional(order: Order, market: Market) -> None:
         notional = price * order.quantity * instrument.unit
     if notional < instrument.min_notional:
         least, currency = instrument.spec.min_notional, instrument.spec.quote
-        raise Refused(
-            "MIN_NOTIONAL", f"the order is worth {units.money_text(notional)} {currency}, less than {least}"
-        )
+        raise Refused("MIN_NOTIONAL", f"the order is worth {units.money_text(notional)} {currency}, less than {least}")
 
 
 def _trail(order: Order, request: OrderRequest, instrument: Instrument) -> None:

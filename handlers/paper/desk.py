@@ -26,8 +26,6 @@ class Desk:
         self.value = 0
         self.trip: tuple[int, int] = (0, 0)
         """Realised result and fees when the present round trip began."""
-        self.now = 0
-        """The time of what is being handled."""
 
     def depth(self, *, buy: bool) -> Depth:
         """Return what an order of one side takes from."""
@@ -53,6 +51,10 @@ class Desk:
     def wait(self, order: Order) -> None:
         """Let a stop wait for its price."""
         order.dormant = True
+        self.watch(order)
+
+    def watch(self, order: Order) -> None:
+        """Watch for the price of a stop that waits."""
         self.watches[watched(order)].add(order)
 
     def withdraw(self, order: Order) -> None:
@@ -65,7 +67,7 @@ class Desk:
             self.watches[watched(order)].remove(order)
 
     def needed(self, order: Order) -> int:
-        """Return what an open order has to hold back: price × leaves × (1 + the higher fee), or the leaves it sells."""
+        """Return what an open order holds back: price times leaves times (1 + the higher fee), or leaves to sell."""
         instrument = self.market.instrument
         if not order.buy:
             return order.leaves * instrument.base_unit
@@ -81,6 +83,12 @@ class Desk:
         """Hold back what an order needs now; one that is executed at once needs nothing."""
         at_once = order.price is None and not order.dormant
         self.portfolio.ledger.reserve(order, self.asset(order), 0 if at_once else self.needed(order))
+
+    def held(self) -> int:
+        """Return how much of the position can be sold: whole lots of it that are not reserved."""
+        instrument, ledger = self.market.instrument, self.portfolio.ledger
+        free = min(self.position.base, ledger.balance(instrument.spec.base).free)
+        return max(0, free) // instrument.base_unit // instrument.step * instrument.step
 
     def fillable(self, order: Order) -> int:
         """Return how much of an order may be filled: a reduce-only one does not go beyond what there is to reduce."""
@@ -105,7 +113,7 @@ class Desk:
         self.portfolio.reports.append(
             OrderReport(
                 self.portfolio.name,
-                self.now,
+                self.portfolio.clock.now,
                 instrument.exchange,
                 instrument.spec.symbol,
                 order.id,
@@ -129,6 +137,8 @@ class Desk:
             worth = amount * price // 10**instrument.price_decimals
             self.position.book(amount, worth)
             portfolio.invested += worth
+            portfolio.guard_base += worth
+            portfolio.guard_high += worth
             portfolio.record.begin_with(worth)
 
     def revalue(self) -> None:
@@ -153,17 +163,14 @@ class Desk:
     def report_position(self) -> None:
         """Tell the position."""
         instrument, position = self.market.instrument, self.position
-        average = None
-        if position.base:
-            average = units.money_text(position.cost * 10**units.MONEY_DECIMALS // position.base)
         self.portfolio.reports.append(
             PositionReport(
                 self.portfolio.name,
-                self.now,
+                self.portfolio.clock.now,
                 instrument.exchange,
                 instrument.spec.symbol,
                 units.money_text(position.base),
-                average,
+                position.average(),
                 units.money_text(position.realized),
                 units.money_text(position.fees),
             )

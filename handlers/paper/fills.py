@@ -16,7 +16,7 @@ def fill(desk: Desk, order: Order, price: int, size: int, liquidity: Liquidity) 
     portfolio.reports.append(
         FillReport(
             portfolio.name,
-            desk.now,
+            portfolio.clock.now,
             instrument.exchange,
             instrument.spec.symbol,
             f"{order.id}-{order.fills}",
@@ -80,7 +80,6 @@ def _tell_group(desk: Desk, order: Order, size: int) -> None:
         if other is order:
             continue
         where = desk.portfolio.open[other.id][1]
-        where.now = desk.now
         if other.group_kind == "oco" or other.leaves <= size:
             where.finish(other, "CANCELED")
         else:

@@ -28,7 +28,7 @@ class InstrumentSpec(msgspec.Struct, frozen=True):
 
 
 class Instrument:
-    """An instrument in integers: prices and sizes in atoms, `unit` = money units of one price atom × one size atom.
+    """An instrument in integers: prices and sizes in atoms, `unit` = money units of one price atom times one size atom.
 
     Raises ValueError for filters that are no positive numbers, or too fine to be exact.
     """
@@ -52,9 +52,7 @@ class Instrument:
         self.spec = spec
         self.tick_decimals = units.decimals_of(spec.tick)
         self.price_decimals = max(self.tick_decimals, spec.asset_decimals.get(spec.quote, _DEFAULT_DECIMALS))
-        self.size_decimals = max(
-            units.decimals_of(spec.step), spec.asset_decimals.get(spec.base, _DEFAULT_DECIMALS)
-        )
+        self.size_decimals = max(units.decimals_of(spec.step), spec.asset_decimals.get(spec.base, _DEFAULT_DECIMALS))
         if self.price_decimals + self.size_decimals > _FINEST:
             raise ValueError(f"{spec.symbol}: tick, step and asset decimals are too fine to compute with exactly")
         self.tick = units.parse(spec.tick, self.price_decimals)
@@ -62,8 +60,8 @@ class Instrument:
         self.min_notional = units.money(spec.min_notional)
         if self.tick <= 0 or self.step <= 0 or self.min_notional < 0:
             raise ValueError(f"{spec.symbol}: tick and step must be above 0 and min_notional not below")
-        self.unit = 10 ** (units.MONEY_DECIMALS - self.price_decimals - self.size_decimals)
-        self.base_unit = 10 ** (units.MONEY_DECIMALS - self.size_decimals)
+        self.unit = units.power(units.MONEY_DECIMALS - self.price_decimals - self.size_decimals)
+        self.base_unit = units.power(units.MONEY_DECIMALS - self.size_decimals)
         self._prices: dict[str, int] = {}
 
     def price(self, text: str) -> int:

@@ -1,4 +1,4 @@
-"""How an order comes to the market: the checks that it still has to pass there, taking, resting, waiting (rules 1, 2, 10, 11)."""
+"""How an order comes to the market: the checks that await it there, taking, resting, waiting (rules 1, 2, 10, 11)."""
 
 from handlers.paper import units
 from handlers.paper.compile import Refused
@@ -24,7 +24,7 @@ def place(desk: Desk, order: Order, *, forced: bool = False) -> None:
     if not forced:
         check_permission(desk, order, plan)
     _accept(desk, order, waits=waits)
-    if order.expire is not None and order.expire <= desk.now:
+    if order.expire is not None and order.expire <= desk.portfolio.clock.now:
         desk.finish(order, "EXPIRED")
     elif not waits:
         act(desk, order, plan)
@@ -106,7 +106,7 @@ def check_funds(desk: Desk, order: Order, plan: Plan, *, waits: bool) -> None:
         needed = desk.needed(order)
     asset = desk.asset(order)
     free = portfolio.ledger.balance(asset).free
-    extra = portfolio.ledger.extra(order, needed)
+    extra = portfolio.ledger.rise(order, needed)
     if extra > free:
         raise Refused(
             "INSUFFICIENT_BALANCE",
@@ -131,7 +131,7 @@ def check_permission(desk: Desk, order: Order, plan: Plan) -> None:
             raise Refused("RISK_LIMIT", "the position would be worth more than max_position_notional")
     if limits.open_orders is not None and len(portfolio.open) >= limits.open_orders:
         raise Refused("RISK_LIMIT", "there are max_open_orders open already")
-    if portfolio.too_fast(desk.now):
+    if portfolio.too_fast():
         raise Refused("RISK_LIMIT", "more than max_orders_per_second")
 
 
@@ -158,6 +158,7 @@ def act(desk: Desk, order: Order, plan: Plan) -> None:
 def fire(desk: Desk, order: Order) -> None:
     """A stop has triggered: it becomes a market or a limit order against the book as it is now (rule 7)."""
     desk.withdraw(order)
+    order.seq = desk.portfolio.next_seq()  # its place in time among resting orders begins here
     if order.reduce_only and not desk.fillable(order):
         desk.finish(order, "CANCELED", "REDUCE_ONLY", "there is nothing left to reduce")
         return

@@ -10,7 +10,7 @@ from handlers.paper import units
 from handlers.paper.account import Ledger
 from handlers.paper.orders import Order
 from handlers.paper.settings import Settings
-from handlers.paper.stats import Record
+from handlers.paper.stats import DAY, Record, Statistics
 
 if TYPE_CHECKING:
     from handlers.paper.desk import Desk
@@ -34,6 +34,15 @@ class Limits:
         self.halting = self.daily_loss is not None or self.drawdown is not None
 
 
+class EngineClock:
+    """The time of what is being handled (ns), on the clock of the market events; it never goes back."""
+
+    __slots__ = ("now",)
+
+    def __init__(self, now: int = 0) -> None:
+        self.now = now
+
+
 class Portfolio:
     """An account of one currency, the first of `initial`: all that it trades is quoted in that.
 
@@ -41,7 +50,14 @@ class Portfolio:
     for amounts or settings that are none.
     """
 
-    def __init__(self, name: str, initial: Mapping[str, str], settings: Settings, reports: list[AnyPaperReport]) -> None:
+    def __init__(
+        self,
+        name: str,
+        initial: Mapping[str, str],
+        settings: Settings,
+        reports: list[AnyPaperReport],
+        clock: EngineClock,
+    ) -> None:
         settings.check()
         if not initial:
             raise ValueError("a portfolio needs something to start with, such as 10000 USDT")
@@ -49,6 +65,7 @@ class Portfolio:
         self.initial = dict(initial)
         self.settings = settings
         self.reports = reports
+        self.clock = clock
         self.currency = next(iter(initial))
         self.ledger = Ledger()
         self.unpriced: dict[str, int] = {}
@@ -79,6 +96,9 @@ class Portfolio:
         """What the desks' positions are worth at their marks."""
         self.halted: str | None = None
         """Why trading is halted, None while it is not."""
+        self.guard_day = 0
+        self.guard_base = self.guard_high = self.invested
+        """The equity from which the daily loss, and the one from which the drawdown, counts for the risk limits."""
 
     def next_seq(self) -> int:
         """Return the next place in time."""
@@ -96,28 +116,43 @@ class Portfolio:
         if len(self.finished) > FINISHED_KEPT:
             del self.finished[next(iter(self.finished))]
 
+    def cancel(self, order_id: str) -> None:
+        """Cancel an order, unless it has ended: cancelling one of a group may have ended others."""
+        if order_id in self.open:
+            order, desk = self.open[order_id]
+            desk.finish(order, "CANCELED")
+
     def equity(self) -> int:
         """Return all balances at their marks, in money units of the currency."""
         return self.ledger.balance(self.currency).total + self.value
 
-    def see(self, now: int) -> None:
+    def see(self) -> None:
         """Take the present equity into the record."""
-        exposed = any(desk.position.base for desk in self.desks.values())
-        self.record.see(self.equity(), now, exposed=exposed)
+        now, equity = self.clock.now, self.equity()
+        day = now // DAY
+        if day != self.guard_day:
+            self.guard_day, self.guard_base = day, self.record.equity
+        self.guard_high = max(self.guard_high, equity)
+        self.record.see(equity, now, exposed=any(desk.position.base for desk in self.desks.values()))
+
+    def statistics(self) -> Statistics:
+        """Work the statistics out as of now."""
+        self.see()
+        return self.record.statistics(sum(desk.position.fees for desk in self.desks.values()))
 
     def breach(self) -> str:
         """Return the limit by which trading has to be halted, empty while there is none."""
-        limits, record = self.limits, self.record
-        if limits.daily_loss is not None and record.day_start() - record.equity >= limits.daily_loss:
+        limits, equity = self.limits, self.record.equity
+        if limits.daily_loss is not None and self.guard_base - equity >= limits.daily_loss:
             return "max_daily_loss"
-        fall = record.high - record.equity
-        if limits.drawdown is not None and fall * units.RATE_ONE >= limits.drawdown * record.high:
+        fall = self.guard_high - equity
+        if limits.drawdown is not None and fall * units.RATE_ONE >= limits.drawdown * self.guard_high:
             return "max_drawdown"
         return ""
 
-    def too_fast(self, now: int) -> bool:
+    def too_fast(self) -> bool:
         """Whether one order more within this second is too many; counts it when it is not."""
-        rate = self.limits.orders_per_second
+        rate, now = self.limits.orders_per_second, self.clock.now
         if rate is None:
             return False
         if len(self.order_times) == rate and self.order_times[0] > now - SECOND:
@@ -125,24 +160,25 @@ class Portfolio:
         self.order_times.append(now)
         return False
 
-    def halt(self, cause: str, now: int) -> None:
+    def halt(self, cause: str) -> None:
         """Refuse new orders from now on, until `resume`."""
         if self.halted is None:
             self.halted = cause
-            self.reports.append(TradingHalted(self.name, now, halted=True, cause=cause))
+            self.reports.append(TradingHalted(self.name, self.clock.now, halted=True, cause=cause))
 
-    def resume(self, now: int) -> None:
-        """Accept orders again."""
+    def resume(self) -> None:
+        """Accept orders again; losses and drawdown count from here, or the same limit would halt at once again."""
         if self.halted is not None:
             self.halted = None
-            self.reports.append(TradingHalted(self.name, now, halted=False, cause="resumed"))
+            self.guard_base = self.guard_high = self.record.equity
+            self.reports.append(TradingHalted(self.name, self.clock.now, halted=False, cause="resumed"))
 
-    def report_balances(self, now: int) -> None:
+    def report_balances(self) -> None:
         """Tell the balances that changed."""
         for asset in self.ledger.touched:
             balance = self.ledger.balance(asset)
             total, locked = units.money_text(balance.total), units.money_text(balance.locked)
-            self.reports.append(BalanceReport(self.name, now, asset, total, locked))
+            self.reports.append(BalanceReport(self.name, self.clock.now, asset, total, locked))
         self.ledger.touched.clear()
 
 

@@ -114,6 +114,7 @@ def _cross(desk: Desk, own: RestingSide, opposite: BookSide, taken: dict[int, in
 def _watch(desk: Desk, watch: Watch, price: int) -> None:
     """Move trailing stops with a price, then fire those that it reaches, in the order of their acceptance."""
     for order in watch.ratchet(price):
+        desk.hold(order)
         desk.report(order)
     for order in watch.reached(price):
         if order.dormant:

@@ -25,9 +25,10 @@ class Latency(msgspec.Struct, frozen=True):
     jitter: int = 0
     seed: int = 0
 
-    def drawn(self, serial: int) -> int:
-        """Return the jitter of one command; the same command always gets the same."""
-        return Random(f"{self.seed}/{serial}").randint(0, self.jitter) if self.jitter else 0
+    def of(self, serial: int, *, submit: bool) -> int:
+        """Return how long one command takes; the same command always takes the same."""
+        jitter = Random(f"{self.seed}/{serial}").randint(0, self.jitter) if self.jitter else 0
+        return (self.submit if submit else self.cancel) + jitter
 
 
 class RiskLimits(msgspec.Struct, frozen=True):

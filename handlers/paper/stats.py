@@ -1,6 +1,7 @@
 """How a portfolio has done: round trips, drawdown on marked equity, daily returns (rule 17)."""
 
 from decimal import Decimal
+from itertools import pairwise
 from typing import Final
 
 import msgspec
@@ -91,10 +92,6 @@ class Record(msgspec.Struct, eq=False):
         if self.high > 0 and fall * self.worst_share[1] > self.worst_share[0] * self.high:
             self.worst_share = (fall, self.high)
 
-    def day_start(self) -> int:
-        """Return the equity with which the present UTC day began."""
-        return self.days[-1] if self.days else self.first
-
     def close_trip(self, net: int) -> None:
         """A position is flat again: count what it brought."""
         self.trips += 1
@@ -143,7 +140,7 @@ def _ratio(part: int, whole: int) -> Decimal | None:
 
 def _ratios(equities: list[int]) -> tuple[Decimal | None, Decimal | None]:
     """Return Sharpe and Sortino of the returns between daily equities."""
-    returns = [Decimal(b - a) / Decimal(a) for a, b in zip(equities, equities[1:], strict=False) if a > 0]
+    returns = [Decimal(b - a) / Decimal(a) for a, b in pairwise(equities) if a > 0]
     if len(returns) < 2:  # noqa: PLR2004 # a deviation needs two
         return None, None
     mean = sum(returns, Decimal(0)) / len(returns)

@@ -38,7 +38,7 @@ class Plan(NamedTuple):
 
     @property
     def notional(self) -> int:
-        """Price × size in all, in atoms."""
+        """Price times size in all, in atoms."""
         return sum(take.price * take.size for take in self.takes)
 
 
@@ -95,10 +95,8 @@ class _Wanted:
             self._size -= size
 
 
-def sweep(  # noqa: PLR0913 # what an order is, flattened
-    depth: Depth, limit: int | None, size: int, quote: int, step: int, prevention: SelfTrade
-) -> Plan:
-    """Plan an order of `size` atoms, or for `quote` (price × size atoms), down to the book key `limit`."""
+def sweep(depth: Depth, limit: int | None, size: int, quote: int, step: int, prevention: SelfTrade) -> Plan:
+    """Plan an order of `size` atoms, or for `quote` (price times size atoms), down to the book key `limit`."""
     wanted = _Wanted(size, quote, step)
     takes: list[Take] = []
     makers: list[Order] = []

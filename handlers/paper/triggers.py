@@ -87,6 +87,7 @@ class Watch:
             moved += self.trail_up.from_key(-price + 1)
         if self.trail_down.keys and self.trail_down.keys[-1] > price:
             moved += self.trail_down.from_key(price + 1)
+        moved.sort(key=lambda order: order.seq)
         for order in moved:
             self.remove(order)
             order.extreme = price

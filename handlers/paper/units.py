@@ -1,7 +1,7 @@
 """Decimal strings to integers and back, once at the edge, so that everything between is exact and quick.
 
 Prices and sizes are integers ("atoms") in the finest unit of their instrument. Money and balances of every asset are
-integers in units of 10**-30, fine enough that price × size × fee rate never needs rounding.
+integers in units of 10**-30, fine enough that price times size times fee rate never needs rounding.
 """
 
 from decimal import Decimal, InvalidOperation
@@ -15,6 +15,12 @@ RATE_ONE: Final = 10**RATE_DECIMALS
 
 class NotExact(ValueError):
     """A decimal that has more digits than its unit can hold."""
+
+
+def power(exponent: int) -> int:
+    """Return a power of ten, of an exponent not below 0."""
+    result: int = 10**exponent
+    return result
 
 
 def parse(text: str, decimals: int) -> int:
@@ -36,9 +42,9 @@ def _parse_any(text: str, decimals: int) -> int:
     value = int("".join(map(str, digits)))
     shift = exponent + decimals
     if shift >= 0:
-        value *= 10**shift
+        value *= power(shift)
     else:
-        value, rest = divmod(value, 10**-shift)
+        value, rest = divmod(value, power(-shift))
         if rest:
             raise NotExact(f"'{text}' has more than {decimals} decimals")
     return -value if sign else value
