@@ -7,15 +7,17 @@ from bus.errors import UsageError
 from bus.handler import Handler
 from daemon.exchanges import contiguous
 from daemon.nearest import did_you_mean
-from handlers.gaps import GapHandler
+from handlers.books import BookWatch
+from handlers.gaps import GapHandler, Stored
 from handlers.metrics import MetricsHandler
 from handlers.persistence import PersistenceHandler
 from handlers.validation import ValidationHandler
 
 HANDLERS: Mapping[str, Callable[[str], Handler]] = {
     "validation": lambda _: ValidationHandler(),
-    "gaps": lambda _: GapHandler(contiguous()),
+    "gaps": lambda dsn: GapHandler(contiguous(), Stored(dsn)),
     "persistence": PersistenceHandler,
+    "books": lambda _: BookWatch(),
     "metrics": lambda _: MetricsHandler(),
 }
 """Every subscriber and how it is made from the database's DSN; adding one is its file and its line here."""
