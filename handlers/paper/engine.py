@@ -1,7 +1,7 @@
 """The matching engine: market events and commands in, reports out. No I/O, no clock of its own, no chance.
 
 Time is that of its inputs, integer nanoseconds; it never goes back. What comes again changes nothing: events are told
-by their receive time, which rises strictly per exchange, and commands by their position.
+by their receive time, which rises with every frame of an exchange, and commands by their position.
 """
 
 from collections.abc import Mapping
@@ -16,15 +16,12 @@ from handlers.paper.commands import Amend, Cancel, CancelAll, Command, Halt, InF
 from handlers.paper.compile import Refused, compile_order
 from handlers.paper.desk import Desk
 from handlers.paper.instrument import Instrument
-from handlers.paper.market import Market
+from handlers.paper.market import Market, Tradable
 from handlers.paper.orders import OrderRequest
 from handlers.paper.placing import place
 from handlers.paper.portfolio import EngineClock, Portfolio
 from handlers.paper.reactions import on_book, on_levels, on_mark, on_print
 from handlers.paper.settings import Settings
-
-Tradable = Trade | Book | Ticker | MarkPrice
-"""The events that the engine looks at."""
 
 
 class Engine:
@@ -82,17 +79,16 @@ class Engine:
     # events
 
     def on_event(self, event: Tradable) -> None:
-        """Let a market event take effect. Raises ValueError, with nothing changed, for numbers that are none."""
+        """Let a market event take effect. Raises ValueError, with nothing changed, for numbers that are none.
+
+        History that is healed later is not traded on: it has happened before orders that are open now.
+        """
         market = self.markets.get((event.exchange, event.symbol))
-        if market is None:
+        if market is None or event.source == "backfill" or market.is_again(event):
             return
-        channel = type(event).__name__
-        recv = event.recv
-        if recv <= market.seen.get(channel, 0):
-            return
-        self.advance(recv)
+        self.advance(event.recv)
         self._take_in(market, event)
-        market.seen[channel] = recv
+        market.remember(event)
         if market.mark_to_book():
             self._marked(market)
         for desk in market.desks:
@@ -101,9 +97,9 @@ class Engine:
 
     def _take_in(self, market: Market, event: Tradable) -> None:
         if type(event) is Trade:
-            price, size, sold = market.trade(event)
+            trade = market.trade(event)
             for desk in market.desks:
-                on_print(desk, price, size, sold=sold)
+                on_print(desk, trade)
         elif type(event) is Book:
             self._levels(market, *market.book(event))
         elif type(event) is Ticker:
@@ -266,7 +262,8 @@ class Engine:
         """After something has happened to a portfolio: protect what it bought, value it, look at its limits, tell."""
         while portfolio.unprotected:
             order, desk = portfolio.unprotected.pop(next(iter(portfolio.unprotected)))
-            protect(desk, order)
+            if portfolio.halted is None:
+                protect(desk, order)
         dirty = list(portfolio.dirty)
         portfolio.dirty.clear()
         for desk in dirty:

@@ -1,7 +1,9 @@
 """What is known of one symbol's market, shared by all portfolios that trade it."""
 
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, TypeAlias
+
+import msgspec
 
 from bus.events import Book, Level, MarkPrice, Ticker, Trade
 from handlers.paper.book import BookSide
@@ -11,12 +13,27 @@ if TYPE_CHECKING:
     from handlers.paper.desk import Desk
 
 
+Tradable: TypeAlias = Trade | Book | Ticker | MarkPrice
+"""The events that the engine looks at."""
+
+
 class Print(NamedTuple):
-    """A trade print in atoms; `sold` tells that the taker sold, and so hit bids."""
+    """A trade print in atoms.
+
+    `sold` tells that the taker sold, and so hit bids. `gone` are the book keys that it proved gone there (rule 8).
+    """
 
     price: int
     size: int
     sold: bool
+    gone: list[int]
+
+
+class Latest(msgspec.Struct):
+    """The last receive time of a channel, and the events that have it: those of one frame share it."""
+
+    recv: int
+    events: list[Tradable]
 
 
 class Market:
@@ -38,8 +55,8 @@ class Market:
         """Whether a book has been seen: best prices alone are no longer looked at then."""
         self.in_sync = True
         self.book_id: int | None = None
-        self.seen: dict[str, int] = {}
-        """The receive time of the last event of each channel: what comes again is older."""
+        self.latest: dict[str, Latest] = {}
+        """The last event of each channel: what comes again is older, or one of these."""
         self.desks: list[Desk] = []
 
     def bid(self) -> int | None:
@@ -51,16 +68,13 @@ class Market:
         return -self.asks.keys[-1] if self.asks.keys else None
 
     def trade(self, event: Trade) -> Print:
-        """Take in a print: it proves that what stood better on the side it hit is gone (rule 8)."""
+        """Take in a print."""
         price = self.instrument.price(event.price)
         size = self.instrument.size(event.amount)
         sold = event.side == "sell"
         self.last = price
-        if sold:
-            self.bids.disprove(price)
-        else:
-            self.asks.disprove(-price)
-        return Print(price, size, sold)
+        gone = self.bids.disprove(price) if sold else self.asks.disprove(-price)
+        return Print(price, size, sold, gone)
 
     def book(self, event: Book) -> tuple[list[int], list[int]]:
         """Take in a snapshot or a delta; return the keys of the levels that changed, of both sides."""
@@ -99,6 +113,21 @@ class Market:
         before, self.mark = self.mark, self.instrument.price(event.mark)
         self.mark_stated = True
         return self.mark != before
+
+    def is_again(self, event: Tradable) -> bool:
+        """Whether an event has been here before."""
+        latest = self.latest.get(type(event).__name__)
+        if latest is None or event.recv > latest.recv:
+            return False
+        return event.recv < latest.recv or event in latest.events
+
+    def remember(self, event: Tradable) -> None:
+        """Know an event when it comes again."""
+        latest = self.latest.get(type(event).__name__)
+        if latest is not None and event.recv == latest.recv:
+            latest.events.append(event)
+        else:
+            self.latest[type(event).__name__] = Latest(event.recv, [event])
 
     def mark_to_book(self) -> bool:
         """Follow the book, or the last print, with the mark; return whether it moved."""

@@ -13,8 +13,9 @@ from bus.clock import MILLISECOND
 from bus.events import Book, Level, Side, Trade
 from handlers.paper import snapshot
 from handlers.paper.commands import Cancel, Command, Halt, Submit
-from handlers.paper.engine import Engine, Tradable
+from handlers.paper.engine import Engine
 from handlers.paper.instrument import Instrument, InstrumentSpec
+from handlers.paper.market import Tradable
 from handlers.paper.orders import OrderRequest, OrderType, SelfTrade, TimeInForce, Trigger
 from handlers.paper.outcome import Journal, Outcome
 from handlers.paper.settings import Fees, Latency, Settings

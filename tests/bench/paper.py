@@ -13,8 +13,9 @@ from random import Random
 from bus.clock import MILLISECOND
 from bus.events import Book, Trade
 from handlers.paper.commands import Cancel, Submit
-from handlers.paper.engine import Engine, Tradable
+from handlers.paper.engine import Engine
 from handlers.paper.instrument import Instrument, InstrumentSpec
+from handlers.paper.market import Tradable
 from handlers.paper.orders import OrderRequest
 from handlers.paper.settings import Settings
 
