@@ -79,7 +79,7 @@ class Engine:
     # events
 
     def on_event(self, event: Tradable) -> None:
-        """Let a market event take effect. Raises ValueError, with nothing changed, for numbers that are none.
+        """Let a market event take effect. Raises ValueError, with the market as it was, for numbers that are none.
 
         History that is healed later is not traded on: it has happened before orders that are open now.
         """
@@ -88,7 +88,6 @@ class Engine:
             return
         self.advance(event.recv)
         self._take_in(market, event)
-        market.remember(event)
         if market.mark_to_book():
             self._marked(market)
         for desk in market.desks:

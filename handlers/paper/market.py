@@ -69,8 +69,8 @@ class Market:
 
     def trade(self, event: Trade) -> Print:
         """Take in a print."""
-        price = self.instrument.price(event.price)
-        size = self.instrument.size(event.amount)
+        price = self.instrument.prices[event.price]
+        size = self.instrument.sizes[event.amount]
         sold = event.side == "sell"
         self.last = price
         gone = self.bids.disprove(price) if sold else self.asks.disprove(-price)
@@ -110,24 +110,23 @@ class Market:
 
     def mark_price(self, event: MarkPrice) -> bool:
         """Take in the exchange's own mark; return whether it moved."""
-        before, self.mark = self.mark, self.instrument.price(event.mark)
+        before, self.mark = self.mark, self.instrument.prices[event.mark]
         self.mark_stated = True
         return self.mark != before
 
     def is_again(self, event: Tradable) -> bool:
-        """Whether an event has been here before."""
+        """Whether an event has been here before; from now on it has."""
+        recv = event.recv
         latest = self.latest.get(type(event).__name__)
-        if latest is None or event.recv > latest.recv:
-            return False
-        return event.recv < latest.recv or event in latest.events
-
-    def remember(self, event: Tradable) -> None:
-        """Know an event when it comes again."""
-        latest = self.latest.get(type(event).__name__)
-        if latest is not None and event.recv == latest.recv:
-            latest.events.append(event)
+        if latest is None:
+            self.latest[type(event).__name__] = Latest(recv, [event])
+        elif recv > latest.recv:
+            latest.recv, latest.events = recv, [event]
+        elif recv < latest.recv or event in latest.events:
+            return True
         else:
-            self.latest[type(event).__name__] = Latest(event.recv, [event])
+            latest.events.append(event)
+        return False
 
     def mark_to_book(self) -> bool:
         """Follow the book, or the last print, with the mark; return whether it moved."""
@@ -141,13 +140,13 @@ class Market:
         return True
 
     def _levels(self, levels: Iterable[Level], sign: int) -> list[tuple[int, int]]:
-        price, size = self.instrument.price, self.instrument.size
-        return [(sign * price(at), size(amount)) for at, amount in levels]
+        prices, sizes = self.instrument.prices, self.instrument.sizes
+        return [(sign * prices[price], sizes[size]) for price, size in levels]
 
     def _best(self, side: BookSide, price: str | None, size: str | None) -> list[int]:
         if price is None or size is None:
             return []
-        return side.replace(_present([(side.sign * self.instrument.price(price), self.instrument.size(size))]))
+        return side.replace(_present([(side.sign * self.instrument.prices[price], self.instrument.sizes[size])]))
 
     def _is_old(self, delta: Book) -> bool:
         """Whether a delta is in the book already; see `bus.book.BookBuilder`."""

@@ -210,7 +210,7 @@ def _check_steps(steps: Iterable[Step], instrument: Instrument) -> None:
                 levels = []
         for price, size in levels:
             try:
-                fine = instrument.price(price) > 0 and instrument.size(size) >= 0
+                fine = instrument.prices[price] > 0 and instrument.sizes[size] >= 0
             except ValueError as error:
                 raise ValueError(f"steps[{number}]: {error}") from None
             if not fine:
