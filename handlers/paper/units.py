@@ -65,13 +65,13 @@ def floor_parse(text: str, decimals: int) -> int:
 
 def to_text(value: int, decimals: int) -> str:
     """Return the decimal string of an integer of 10**-decimals, without superfluous zeros."""
-    if not value:
-        return "0"
-    digits = str(abs(value)).rjust(decimals + 1, "0")
-    cut = len(digits) - decimals
-    fraction = digits[cut:].rstrip("0")
-    text = f"{digits[:cut]}.{fraction}" if fraction else digits[:cut]
-    return "-" + text if value < 0 else text
+    if value < 0:
+        return "-" + to_text(-value, decimals)
+    whole, rest = divmod(value, _POWERS[decimals])
+    if not rest:
+        return str(whole)
+    fraction = str(rest).rjust(decimals, "0").rstrip("0")
+    return f"{whole}.{fraction}"
 
 
 def money(text: str) -> int:
