@@ -6,6 +6,7 @@ by their receive time, which rises with every frame of an exchange, and commands
 
 from collections.abc import Mapping
 from heapq import heappop, heappush
+from typing import Final
 
 from bus.events import Book, MarkPrice, Ticker, Trade
 from bus.paper import AnyPaperReport, CommandRejected, OrderReport, Reason
@@ -22,6 +23,9 @@ from handlers.paper.placing import place
 from handlers.paper.portfolio import EngineClock, Portfolio
 from handlers.paper.reactions import on_book, on_levels, on_mark, on_print
 from handlers.paper.settings import Settings
+
+ENDED_EXPIRIES: Final = 1_000
+"""Expiries kept of orders that have ended, over those of open ones."""
 
 
 class Engine:
@@ -61,11 +65,12 @@ class Engine:
         return portfolio
 
     def remove(self, name: str) -> None:
-        """Close a portfolio for good; what is on its way to the exchange for it is dropped."""
+        """Close a portfolio for good, and forget what is on its way for it: another may take its name."""
         portfolio = self.portfolios.pop(name)
         for desk in portfolio.desks.values():
             desk.market.desks.remove(desk)
         self.flight = sorted(item for item in self.flight if item.command.portfolio != name)
+        self.expiries = sorted(item for item in self.expiries if item[1] != name)
 
     def desk(self, portfolio: Portfolio, market: Market) -> Desk:
         """Return a portfolio's desk on a market, opened when it is first needed."""
@@ -220,7 +225,17 @@ class Engine:
         except Refused as refused:
             reject(desk, order, refused)
         if order.open and order.expire is not None:
-            heappush(self.expiries, (order.expire, portfolio.name, order.id))
+            self._expect(order.expire, portfolio.name, order.id)
+
+    def _expect(self, expire: int, portfolio: str, order_id: str) -> None:
+        """Let an order expire in time. Those that have ended before are forgotten when they are the most."""
+        heappush(self.expiries, (expire, portfolio, order_id))
+        if len(self.expiries) > ENDED_EXPIRIES + 2 * sum(len(known.open) for known in self.portfolios.values()):
+            self.expiries = sorted(
+                (due, name, ended)
+                for due, name, ended in self.expiries
+                if name in self.portfolios and ended in self.portfolios[name].open
+            )
 
     def _market(self, portfolio: Portfolio, request: OrderRequest) -> Market:
         market = self.markets.get((request.exchange, request.symbol))

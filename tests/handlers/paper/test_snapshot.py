@@ -93,3 +93,16 @@ def test_history_that_is_healed_later_is_not_traded_on():
     apply(made, ("order", {"id": "a", "side": "buy", "order_type": "limit", "quantity": "3", "price": "99"}), 1)
     made.on_event(Trade(EXCHANGE, SYMBOL, 5, 5 * MILLISECOND, "backfill", "x", "98", "9", "sell"))
     assert "a" in made.portfolios[NAME].open
+
+
+def test_orders_that_have_ended_are_not_kept_for_their_expiry():
+    made = engine(Settings())
+    for number in range(3_000):
+        order = {"id": f"a{number}", "side": "buy", "order_type": "limit", "quantity": "1", "price": "99"}
+        made.on_command(command(("order", {**order, "time_in_force": "GTD", "expire": 10**15})), number, 2 * number + 1)
+        if number != 1_500:
+            made.on_command(command(("cancel", f"a{number}")), number, 2 * number + 2)
+    assert len(made.expiries) < 1_100
+    assert list(made.portfolios[NAME].open) == ["a1500"]
+    made.advance(10**15)
+    assert not made.portfolios[NAME].open
