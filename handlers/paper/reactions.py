@@ -23,8 +23,7 @@ def on_print(desk: Desk, trade: Print) -> None:
     key = price if sold else -price
     if own.keys and own.keys[-1] >= key:
         left = _through(desk, own, key, size)
-        if left and key in own.queues:
-            _at(desk, own, key, price, left)
+        _at(desk, own, key, price, left)
     watch = desk.watches["last"]
     if watch:
         _watch(desk, watch, price)

@@ -134,6 +134,16 @@ def test_average_cost_and_realised_results():
     assert money_text(play.position.cost) == "160"
 
 
+def test_a_cost_that_does_not_come_out_even_is_split_to_18_decimals_and_adds_up():
+    play = _play(Settings(Fees("0", "0")))
+    play.market("a", "buy", "1")
+    play.book("109.00*5", "110.00*5")
+    play.market("b", "buy", "2")
+    play.market("c", "sell", "1")
+    assert money_text(play.position.realized) == "2.333333333333333334"
+    assert money_text(play.position.cost) == "213.333333333333333334"
+
+
 def test_what_an_account_starts_with_counts_from_its_first_price():
     play = Play(USDT="100", BTC="2")
     assert play.equity() == "100"
