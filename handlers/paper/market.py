@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
 import msgspec
 
+from bus.book import BookSequence
 from bus.events import Book, Level, MarkPrice, Ticker, Trade
 from handlers.paper.book import BookSide
 from handlers.paper.instrument import Instrument
@@ -53,8 +54,7 @@ class Market:
         self.mark_stated = False
         self.has_book = False
         """Whether a book has been seen: best prices alone are no longer looked at then."""
-        self.in_sync = True
-        self.book_id: int | None = None
+        self.sequence = BookSequence()
         self.latest: dict[str, Latest] = {}
         """The last event of each channel: what comes again is older, or one of these."""
         self.desks: list[Desk] = []
@@ -77,28 +77,23 @@ class Market:
         return Print(price, size, sold, gone)
 
     def book(self, event: Book) -> tuple[list[int], list[int]]:
-        """Take in a snapshot or a delta; return the keys of the levels that changed, of both sides."""
+        """Take in a snapshot or a delta; return the keys of the levels that changed, of both sides.
+
+        After a gap the book is not known until the next snapshot: nothing can be filled from it.
+        """
         bids, asks = self._levels(event.bids, 1), self._levels(event.asks, -1)
+        if not self.sequence.follow(event):
+            if self.has_book and not self.sequence.in_sync:
+                self.bids.withhold()
+                self.asks.withhold()
+            return [], []
         if event.kind == "snapshot":
             self.has_book = True
-            self.in_sync, self.book_id = True, event.last_id
             return self.bids.replace(_present(bids)), self.asks.replace(_present(asks))
-        if not self.in_sync or not self.has_book or self._is_old(event):
-            return [], []
-        if not self._continues(event):
-            self.lose_sync()
-            return [], []
-        self.book_id = event.last_id
         return (
             [key for key, size in bids if self.bids.set(key, size)],
             [key for key, size in asks if self.asks.set(key, size)],
         )
-
-    def lose_sync(self) -> None:
-        """The book is not known until the next snapshot: nothing can be filled from it."""
-        self.in_sync = False
-        self.bids.withhold()
-        self.asks.withhold()
 
     def ticker(self, event: Ticker) -> tuple[list[int], list[int]]:
         """Take in best bid and ask, where there is no book: they are all that is displayed then."""
@@ -147,18 +142,6 @@ class Market:
         if price is None or size is None:
             return []
         return side.replace(_present([(side.sign * self.instrument.prices[price], self.instrument.sizes[size])]))
-
-    def _is_old(self, delta: Book) -> bool:
-        """Whether a delta is in the book already; see `bus.book.BookBuilder`."""
-        if self.book_id is None or delta.last_id is None or delta.prev_id == self.book_id:
-            return False
-        return delta.last_id <= self.book_id
-
-    def _continues(self, delta: Book) -> bool:
-        """Whether a delta follows on the last one; see `bus.book.BookBuilder`."""
-        if self.book_id is None or (delta.prev_id is None and delta.first_id is None):
-            return True
-        return delta.prev_id == self.book_id or (delta.first_id is not None and delta.first_id <= self.book_id + 1)
 
 
 def _present(levels: Iterable[tuple[int, int]]) -> dict[int, int]:

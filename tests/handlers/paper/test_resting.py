@@ -209,6 +209,11 @@ def test_a_break_in_the_book_fills_nothing_until_the_next_snapshot():
     assert play.fills() == []
     play.market("b", "buy", "1")
     assert play.state("b") == "REJECTED 0/1 NO_LIQUIDITY"
+    play.t += 1
+    again = play.t * 1_000_000
+    play.event(Book(EXCHANGE, SYMBOL, again, again, "ws", "delta", [], [("100.10", "7")], 10, 10))
+    play.market("d", "buy", "1")
+    assert play.state("d") == "REJECTED 0/1 NO_LIQUIDITY"
     play.trade("sell", "100.00*11")  # prints are known still
     assert play.fills() == ["a 1@100.00 m"]
     play.book("100.00*1", "100.10*9")

@@ -75,6 +75,7 @@ def test_a_loss_beyond_its_limit_halts(limits):
     assert play.state("c") == "REJECTED 0/1 KILL_SWITCH"
     play.resume()
     play.limit("d", "buy", "1", "90.00")
+    play.book("94.99*50", "100.00*50")  # the loss counts from the resuming
     assert play.state("d") == "NEW 0/1"
 
 
