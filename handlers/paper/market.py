@@ -59,6 +59,11 @@ class Market:
         """The last event of each channel: what comes again is older, or one of these."""
         self.desks: list[Desk] = []
 
+    @property
+    def in_sync(self) -> bool:
+        """Whether the book is known, and can be filled from."""
+        return self.sequence.in_sync
+
     def bid(self) -> int | None:
         """Return the best bid's price."""
         return self.bids.keys[-1] if self.bids.keys else None
@@ -83,7 +88,7 @@ class Market:
         """
         bids, asks = self._levels(event.bids, 1), self._levels(event.asks, -1)
         if not self.sequence.follow(event):
-            if self.has_book and not self.sequence.in_sync:
+            if self.has_book and not self.in_sync:
                 self.bids.withhold()
                 self.asks.withhold()
             return [], []
