@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from daemon.cli.main import main
-from handlers.paper.scenario_file import read
+from handlers.paper.scenario_file import RestartStep, read
 
 GOOD: dict[str, Any] = {
     "id": "S1",
@@ -45,6 +45,12 @@ def _replay(*args: str) -> int:
 
 def test_the_good_one_is_good():
     assert [scenario.id for scenario in read(json.dumps({"scenarios": [GOOD]}).encode())] == ["S1"]
+
+
+def test_a_restart_lists_times_under_any_name():
+    restart = {"t": 4, "type": "restart", "redelivered": [2, 3]}
+    [scenario] = read(_file("steps", to=[*GOOD["steps"], restart]))
+    assert scenario.steps[-1] == RestartStep(4, [2, 3])
 
 
 @pytest.mark.parametrize(
