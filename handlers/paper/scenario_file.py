@@ -201,6 +201,8 @@ def _check_steps(steps: Iterable[Step], instrument: Instrument) -> None:
         if step.t < before:
             raise ValueError(f"steps[{number}]: t={step.t} comes after t={before}")
         before = step.t
+        if isinstance(step, OrderStep) and step.tif == "GTD" and step.expire_t is None:
+            raise ValueError(f"steps[{number}]: an order that is good till a date needs its expire_t")
         match step:
             case BookStep():
                 levels = [*step.bids, *step.asks]

@@ -74,6 +74,7 @@ def test_a_restart_lists_times_under_any_name():
         (_file("steps", 1, "qty", to=1), ["S1", "`str | null`", "steps[1].qty"]),
         (_file("steps", 1, "order_type", to="iceberg"), ["S1", "'iceberg'", "steps[1].order_type"]),
         (_file("steps", 1, to={**GOOD["steps"][1], "stpo": "98"}), ["S1", "steps[1]", "'stpo'", "'stop'"]),
+        (_file("steps", 1, to={**GOOD["steps"][1], "tif": "GTD"}), ["S1", "steps[1]", "expire_t"]),
         (_file("steps", 2, "t", to=1), ["S1", "steps[2]", "t=1", "t=2"]),
         (_file("steps", 2, "price", to="ten"), ["S1", "steps[2]", "'ten'"]),
         (_file("steps", 2, "price", to="-3"), ["S1", "steps[2]", "-3"]),
