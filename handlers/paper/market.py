@@ -104,9 +104,11 @@ class Market:
         """Take in best bid and ask, where there is no book: they are all that is displayed then."""
         if self.has_book:
             return [], []
-        bids = self._best(self.bids, event.bid, event.bid_size)
-        asks = self._best(self.asks, event.ask, event.ask_size)
-        return bids, asks
+        bids, asks = self._best(event.bid, event.bid_size, 1), self._best(event.ask, event.ask_size, -1)
+        return (
+            [] if bids is None else self.bids.replace(bids),
+            [] if asks is None else self.asks.replace(asks),
+        )
 
     def mark_price(self, event: MarkPrice) -> bool:
         """Take in the exchange's own mark; return whether it moved."""
@@ -115,18 +117,21 @@ class Market:
         return self.mark != before
 
     def is_again(self, event: Tradable) -> bool:
-        """Whether an event has been here before; from now on it has."""
-        recv = event.recv
+        """Whether an event has been here before."""
+        latest = self.latest.get(type(event).__name__)
+        if latest is None or event.recv > latest.recv:
+            return False
+        return event.recv < latest.recv or event in latest.events
+
+    def remember(self, event: Tradable) -> None:
+        """Know an event, which is new, when it comes again."""
         latest = self.latest.get(type(event).__name__)
         if latest is None:
-            self.latest[type(event).__name__] = Latest(recv, [event])
-        elif recv > latest.recv:
-            latest.recv, latest.events = recv, [event]
-        elif recv < latest.recv or event in latest.events:
-            return True
+            self.latest[type(event).__name__] = Latest(event.recv, [event])
+        elif event.recv > latest.recv:
+            latest.recv, latest.events = event.recv, [event]
         else:
             latest.events.append(event)
-        return False
 
     def mark_to_book(self) -> bool:
         """Follow the book, or the last print, with the mark; return whether it moved."""
@@ -143,10 +148,8 @@ class Market:
         prices, sizes = self.instrument.prices, self.instrument.sizes
         return [(sign * prices[price], sizes[size]) for price, size in levels]
 
-    def _best(self, side: BookSide, price: str | None, size: str | None) -> list[int]:
-        if price is None or size is None:
-            return []
-        return side.replace(_present([(side.sign * self.instrument.prices[price], self.instrument.sizes[size])]))
+    def _best(self, price: str | None, size: str | None, sign: int) -> dict[int, int] | None:
+        return None if price is None or size is None else _present(self._levels([(price, size)], sign))
 
 
 def _present(levels: Iterable[tuple[int, int]]) -> dict[int, int]:

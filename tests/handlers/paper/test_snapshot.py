@@ -2,13 +2,15 @@
 
 from typing import Any
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bus.clock import MILLISECOND
-from bus.events import Trade
+from bus.events import Book, MarkPrice, Ticker, Trade
 from handlers.paper import snapshot
 from handlers.paper.engine import Engine
+from handlers.paper.instrument import Instrument, InstrumentSpec
 from handlers.paper.settings import Latency, RiskLimits, Settings
 from tests.handlers.paper.flows import EXCHANGE, NAME, SYMBOL, Op, apply, command, engine, event, flows
 
@@ -106,3 +108,33 @@ def test_orders_that_have_ended_are_not_kept_for_their_expiry():
     assert list(made.portfolios[NAME].open) == ["a1500"]
     made.advance(10**15)
     assert not made.portfolios[NAME].open
+
+
+def test_an_event_with_numbers_that_are_none_leaves_the_market_as_it_was():
+    made = engine(Settings())
+    apply(made, ("book", [("99", "1")], [("100", "1")]), 1)
+    ticking = engine(Settings())
+    ticking.list_instrument(Instrument(EXCHANGE, InstrumentSpec("ETH/USDT", "ETH", "USDT", "0.5", "0.1")))
+    ticking.on_event(Ticker(EXCHANGE, "ETH/USDT", 1, 1, "ws", "99", "1", "100", "1"))
+    now = 5 * MILLISECOND
+    made.advance(now)
+    ticking.advance(now)
+    for of, bad in (
+        (made, Trade(EXCHANGE, SYMBOL, 5, now, "ws", "x", "99", "much", "sell")),
+        (made, Book(EXCHANGE, SYMBOL, 5, now, "ws", "snapshot", [("98", "1")], [("ninety", "1")])),
+        (made, Book(EXCHANGE, SYMBOL, 5, now, "ws", "delta", [("98", "1")], [("99", "")], 7, 9)),
+        (made, MarkPrice(EXCHANGE, SYMBOL, 5, now, "ws", "?")),
+        (ticking, Ticker(EXCHANGE, "ETH/USDT", 5, now, "ws", "98", "1", "x", "1")),
+    ):
+        before = snapshot.dump(of)
+        with pytest.raises(ValueError, match="number"):
+            of.on_event(bad)
+        assert snapshot.dump(of) == before
+
+
+def test_an_event_says_whether_it_was_new_and_of_use():
+    made = engine(Settings())
+    trade = Trade(EXCHANGE, SYMBOL, 5, 5 * MILLISECOND, "ws", "x", "99", "1", "sell")
+    assert made.on_event(trade)
+    assert not made.on_event(trade)
+    assert not made.on_event(Trade(EXCHANGE, "ELSE/USDT", 5, 9 * MILLISECOND, "ws", "x", "99", "1", "sell"))
