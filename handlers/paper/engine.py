@@ -1,7 +1,7 @@
 """The matching engine: market events and commands in, reports out. No I/O, no clock of its own, no chance.
 
 Time is that of its inputs, integer nanoseconds; it never goes back. What comes again changes nothing: events are told
-by their receive time, which rises with every frame of an exchange, and commands by their position.
+by their receive time, which rises with every frame of an exchange, or by their ids, and commands by their position.
 """
 
 from collections.abc import Mapping

@@ -31,7 +31,7 @@ class Print(NamedTuple):
 
 
 class Latest(msgspec.Struct):
-    """The last receive time of a channel, and the events that have it: those of one frame share it."""
+    """The latest receive time of a channel, and the events that have it: those of one frame share it."""
 
     recv: int
     events: list[Tradable]
@@ -117,9 +117,14 @@ class Market:
         return self.mark != before
 
     def is_again(self, event: Tradable) -> bool:
-        """Whether an event has been here before."""
+        """Whether an event has been here before.
+
+        Deltas that were held until a snapshot came are older than it: they are told by the id that they follow on.
+        """
         latest = self.latest.get(type(event).__name__)
         if latest is None or event.recv > latest.recv:
+            return False
+        if type(event) is Book and event.prev_id is not None and event.prev_id == self.sequence.last_id:
             return False
         return event.recv < latest.recv or event in latest.events
 
@@ -130,7 +135,7 @@ class Market:
             self.latest[type(event).__name__] = Latest(event.recv, [event])
         elif event.recv > latest.recv:
             latest.recv, latest.events = event.recv, [event]
-        else:
+        elif event.recv == latest.recv:
             latest.events.append(event)
 
     def mark_to_book(self) -> bool:

@@ -138,3 +138,20 @@ def test_an_event_says_whether_it_was_new_and_of_use():
     assert made.on_event(trade)
     assert not made.on_event(trade)
     assert not made.on_event(Trade(EXCHANGE, "ELSE/USDT", 5, 9 * MILLISECOND, "ws", "x", "99", "1", "sell"))
+
+
+def test_changes_that_were_held_until_a_snapshot_came_are_no_repetition():
+    """They were received before it, and follow on it by their ids."""
+    made = engine(Settings())
+    ask = [("100", "1")]
+    held = [
+        Book(EXCHANGE, SYMBOL, None, recv, "ws", "delta", [(price, "1")], [], number, number, number - 1)
+        for recv, number, price in ((40, 11, "97"), (50, 12, "98"))
+    ]
+    events = [Book(EXCHANGE, SYMBOL, None, 90, "rest", "snapshot", [("96", "1")], ask, None, 10), *held]
+    events.append(Book(EXCHANGE, SYMBOL, None, 95, "ws", "delta", [("99", "1")], [], 13, 13, 12))
+    assert [made.on_event(event) for event in events] == [True] * 4
+    assert made.markets[EXCHANGE, SYMBOL].bid() == 99 * 10**8
+    before = snapshot.dump(made)
+    assert [made.on_event(event) for event in events] == [False] * 4
+    assert snapshot.dump(made) == before
