@@ -55,21 +55,21 @@ def instruments_request() -> Request:
     return Request("instruments", _PATH, {"product_type": "SPOT"}, 1)
 
 
-def products(body: bytes | str) -> list[Product]:
-    """Read the list of products."""
-    return _products.decode(body).products
-
-
 def volumes_request() -> Request:
-    """Ask for all spot products: their list tells what was traded."""
+    """Ask for all spot products again: the list tells what was traded."""
     return replace(instruments_request(), kind="volumes")
 
 
 def volumes(body: bytes | str) -> dict[str, Decimal]:
-    """Read what was traded in 24 hours, in quote currency, by Coinbase's name of the product."""
-    told = {product.product_id: product.approximate_quote_24h_volume or "0" for product in products(body)}
-    check((), list(told.values()))
-    return {name: Decimal(text) for name, text in told.items()}
+    """Read what was traded in 24 hours at the last price, in quote currency, by Coinbase's name of the product."""
+    listed = [product for product in products(body) if product.price and product.volume_24h]
+    check((), [text for product in listed for text in (product.price, product.volume_24h)])
+    return {product.product_id: Decimal(product.price) * Decimal(product.volume_24h) for product in listed}
+
+
+def products(body: bytes | str) -> list[Product]:
+    """Read the list of products."""
+    return _products.decode(body).products
 
 
 def instrument(product: Product, exchange: str) -> Instrument:

@@ -210,21 +210,21 @@ class PairsAnswer(Struct):
     result: dict[str, Pair] = {}
 
 
-class Day(Struct):
-    """One pair, of today (UTC) and of the last 24 hours: volume in base currency, and its average price."""
+class DayAnswer(Struct, gc=False):
+    """One pair of GET /0/public/Ticker: volume and its average price, each of today and of the last 24 hours.
+
+    {"a":["30300.10000","1","1.000"],…,"v":["4083.67001100","4412.73601799"],"p":["30706.77771","30689.13205"],…}
+    """
 
     v: tuple[Number, Number]
     p: tuple[Number, Number]
 
 
 class DaysAnswer(Struct):
-    """GET /0/public/Ticker; the names are those of AssetPairs.
-
-    {"error":[],"result":{"XXBTZUSD":{"v":["2068.49653432","2075.61202911"],"p":["30200.65748","30195.86498"],…}}}
-    """
+    """GET /0/public/Ticker."""
 
     error: list[str]
-    result: dict[str, Day] = {}
+    result: dict[str, DayAnswer] = {}
 
 
 class RowsAnswer(Struct):

@@ -64,6 +64,14 @@ def volumes_request() -> Request:
     return Request("volumes", "/0/public/Ticker", {}, WEIGHT)
 
 
+def volumes(body: bytes | str) -> dict[str, Decimal]:
+    """Read what was traded in 24 hours, in quote currency, by the names of the list of pairs."""
+    answer = _days.decode(body)
+    _check_error(answer.error)
+    check((), [text for day in answer.result.values() for text in (day.v[1], day.p[1])])
+    return {name: Decimal(day.v[1]) * Decimal(day.p[1]) for name, day in answer.result.items()}
+
+
 def pair_name(native: str) -> str:
     """Return REST's name of a pair: BTC/USD of WebSocket v2 is XBTUSD."""
     return "".join(_V1.get(code, code) for code in native.split("/"))
@@ -146,19 +154,11 @@ def _candle(row: OhlcRow, stamp: Stamp, timeframe: str) -> Candle:
 
 
 def instruments(body: bytes | str, exchange: str) -> dict[str, Instrument]:
-    """Read the list of pairs, by REST's names; dark pools and synthetic pairs are not among them."""
+    """Read the list of pairs, by the names that it gives them; dark pools and synthetic pairs are not among them."""
     answer = _pairs.decode(body)
     _check_error(answer.error)
     listed = {name: pair for name, pair in answer.result.items() if pair.wsname and ":" not in name}
     return {name: _instrument(pair, exchange) for name, pair in listed.items()}
-
-
-def volumes(body: bytes | str) -> dict[str, Decimal]:
-    """Read what was traded in 24 hours, in quote currency, by REST's name of the pair."""
-    answer = _days.decode(body)
-    _check_error(answer.error)
-    check((), [text for day in answer.result.values() for text in (*day.v, *day.p)])
-    return {name: Decimal(day.v[1]) * Decimal(day.p[1]) for name, day in answer.result.items()}
 
 
 def _instrument(pair: Pair, exchange: str) -> Instrument:

@@ -76,25 +76,20 @@ def test_bybit_tells_inverse_turnover_in_base_currency():
     }
 
 
-def test_kraken_multiplies_volume_and_average_price():
-    days = {
-        "XXBTZUSD": {"a": ["30300.1", "1", "1.000"], "v": ["2068.4", "2000.5"], "p": ["30200.6", "30000"], "t": [1, 2]},
-        "NOTOURS": {"v": ["1", "1"], "p": ["1", "1"]},
-    }
-    kraken = kraken_payloads.listed()
-    assert answered(kraken, [kraken_payloads.answered(days)]) == {"BTC/USD": Decimal(60_015_000)}
-    with pytest.raises(MalformedFrame, match="Throttled"):
-        answered(kraken, [json.dumps({"error": ["EService:Throttled: 1"]})])
+def test_kraken_tells_volume_and_its_average_price():
+    day = {"v": ["4083.67001100", "4000.5"], "p": ["30706.77771", "30000.1"], "t": [1, 2], "o": "30502.8"}
+    body = kraken_payloads.answered({"XXBTZUSD": day, "NOTOURS": day})
+    assert answered(kraken_payloads.listed(), [body]) == {"BTC/USD": Decimal("4000.5") * Decimal("30000.1")}
 
 
-def test_coinbase_tells_volumes_with_the_list_of_products():
-    first, *others = coinbase_payloads.PRODUCTS
-    body = json.dumps({"products": [first | {"approximate_quote_24h_volume": "390503641.25"}, *others]})
-    found = answered(coinbase_payloads.listed(), [body])
-    assert found == {"BTC/USD": Decimal("390503641.25"), "BTC/USDC": 0, "CELO/EUR": 0}
+def test_coinbase_tells_volume_in_base_currency():
+    bitcoin, *others = coinbase_payloads.PRODUCTS
+    products = [bitcoin | {"price": "140.21", "volume_24h": "2"}, *(each | {"price": ""} for each in others)]
+    found = answered(coinbase_payloads.listed(), [json.dumps({"products": products})])
+    assert found == {"BTC/USD": Decimal("280.42")}
 
 
-@pytest.mark.parametrize("exchange", [Binance, BinanceUsdm, Okx, Bybit, Kraken, Coinbase])
+@pytest.mark.parametrize("exchange", [Binance, BinanceUsdm, Bybit, Coinbase, Kraken, Okx])
 @pytest.mark.parametrize(
     "body",
     [
@@ -105,7 +100,7 @@ def test_coinbase_tells_volumes_with_the_list_of_products():
         okx_payloads.answered([{"instType": "SPOT", "instId": "BTC-USDT", "last": "-1", "volCcy24h": "1"}]),
         bybit_payloads.answered([{"symbol": "BTCUSDT", "turnover24h": "1e5", "volume24h": "1e5"}]),
         kraken_payloads.answered({"XXBTZUSD": {"v": ["1", "-1"], "p": ["1", "1"]}}),
-        json.dumps({"products": [coinbase_payloads.PRODUCTS[0] | {"approximate_quote_24h_volume": "NaN"}]}),
+        json.dumps({"products": [coinbase_payloads.PRODUCTS[0] | {"price": "1e5", "volume_24h": "1"}]}),
     ],
 )
 def test_what_cannot_be_read_says_so(exchange, body):
