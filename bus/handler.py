@@ -51,6 +51,8 @@ class Handler(ABC):
     """The market channels it reads, of every exchange."""
     system: ClassVar[bool] = False
     """Whether it reads the system and the dead-letter stream too."""
+    commands: ClassVar[bool] = False
+    """Whether it reads the commands to paper trading too."""
     start_at: ClassVar[Literal["beginning", "now"]] = "beginning"
     """Where a group that does not exist yet starts. Whoever must lose nothing says `beginning`."""
     batch_events: ClassVar[int] = 5_000

@@ -65,6 +65,7 @@ class Subscription:
             self._handler.system,
             self._handler.start_at,
             self._handler.batch_events,
+            self._handler.commands,
         )
         self._next_tick = self._clock.monotonic() + TICK_INTERVAL
         await self._patiently(lambda: self._handler.start(self._bus.state))

@@ -37,7 +37,9 @@ class Janitor:
         """Trim every stream once."""
         async with reaching(self._url):
             market = [name.decode() for name in await self._client.smembers(self._names.directory)]
-            for stream in [*market, self._names.system, self._names.dead, self._names.replies, self._names.commands]:
+            names = self._names
+            own = [names.system, names.dead, names.replies, names.commands, names.paper, names.paper_commands]
+            for stream in [*market, *own]:
                 await self._trim(stream)
 
     async def _trim(self, stream: str) -> None:

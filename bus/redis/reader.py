@@ -32,7 +32,7 @@ class StreamReader:
 
     async def _look(self, start: str) -> None:
         """Find the streams that fit; a cursor is an entry id, because `$` would skip what comes between two reads."""
-        own = {"system": self._names.system, "dead": self._names.dead}
+        own = {"system": self._names.system, "dead": self._names.dead, "paper": self._names.paper}
         async with reaching(self._url):
             if self._channel in own:
                 wanted = {own[self._channel]}

@@ -14,7 +14,7 @@ def add(commands: "argparse._SubParsersAction[Parser]") -> None:
     parser.add_argument("--exchange", metavar="X", help="only this exchange")
     parser.add_argument("--symbol", metavar="S", help="only this symbol, e.g. BTC/USDT")
     parser.add_argument(
-        "--channel", metavar="C", choices=(*MARKET_CHANNELS, "system", "dead"), help="only this channel"
+        "--channel", metavar="C", choices=(*MARKET_CHANNELS, "system", "dead", "paper"), help="only this channel"
     )
     parser.add_argument("--json", action="store_true", help="one JSON object per line")
     parser.add_argument("--count", metavar="N", type=int, help="stop after N events")

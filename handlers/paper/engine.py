@@ -69,6 +69,7 @@ class Engine:
         for desk in portfolio.desks.values():
             desk.market.desks.remove(desk)
         self.flight = sorted(item for item in self.flight if item.command.portfolio != name)
+        self.expiries = sorted(item for item in self.expiries if item[1] != name)
 
     def desk(self, portfolio: Portfolio, market: Market) -> Desk:
         """Return a portfolio's desk on a market, opened when it is first needed."""
