@@ -36,7 +36,8 @@ Liquidity: TypeAlias = Literal["maker", "taker"]
 class PaperCommand(msgspec.Struct, frozen=True, tag_field="type", tag="paper_command"):
     """Something that paper trading is to do, on its way to the process that runs it.
 
-    `id` is the command's own: the same one is not done twice. `expires` (ns, the sender's clock): not done later.
+    `id` is the command's own: the same one is not done twice. After `expires` (ns, wall clock) it is not done any
+    more; 0 says that this is past.
     """
 
     ts: int

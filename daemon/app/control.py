@@ -11,6 +11,7 @@ from daemon.control.breakers import commands as breaker_commands
 from daemon.control.collectors import commands as collector_commands
 from daemon.control.command import Command, Commands
 from daemon.control.gaps import commands as gap_commands
+from daemon.control.paper import commands as paper_commands
 from daemon.control.server import ControlServer
 
 
@@ -23,6 +24,7 @@ def commands(wired: Wired) -> list[Command[Any]]:
         *collector_commands(wired.collectors, wired.supervisor),
         *breaker_commands(wired.collectors),
         *gap_commands(wired.pool, wired.bus.publish, wired.clock),
+        *paper_commands(wired.bus, wired.pool, wired.clock),
     ]
 
 

@@ -48,19 +48,31 @@ class Command(Generic[A]):
         return await self._run(arguments)
 
 
+PAPER: Final = "paper."
+
+
 class Commands:
-    """The commands of a daemon, by name."""
+    """The commands of a daemon, by name; those of paper trading also without their `paper.` in front."""
 
     def __init__(self, commands: Sequence[Command[Any]]) -> None:
         self._commands = {command.name: command for command in commands}
 
+    def _full(self, name: str) -> str:
+        others = (PAPER + name, name.removeprefix(PAPER))
+        return next((other for other in (name, *others) if other in self._commands), name)
+
     def __contains__(self, name: str) -> bool:
-        return name in self._commands
+        return self._full(name) in self._commands
 
     def find(self, name: str) -> Command[Any]:
         """Return a command. Raises Rejected that names the nearest one."""
         try:
-            return self._commands[name]
+            return self._commands[self._full(name)]
         except KeyError:
-            guess = did_you_mean(name, self._commands) or f"; there are {', '.join(sorted(self._commands))}"
+            short = [known.removeprefix(PAPER) for known in self._commands]
+            guess = (
+                did_you_mean(name, short)
+                or did_you_mean(name, self._commands)
+                or f"; there are {', '.join(sorted(self._commands))}"
+            )
             raise Rejected("unknown_command", f'there is no command "{name[:64]}"{guess}') from None

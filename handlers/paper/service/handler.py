@@ -75,7 +75,9 @@ class PaperHandler(Handler):
         asked: list[Event] = []
         try:
             for event in batch.events:
-                if isinstance(event, _INPUTS):
+                if isinstance(event, PaperCommand) and event.expires < self._clock.now():
+                    self._take(trading, msgspec.structs.replace(event, expires=0))
+                elif isinstance(event, _INPUTS):
                     self._take(trading, event)
                     if type(event) is Book and event.kind == "delta":
                         asked += self._ask_for_book(trading, event)

@@ -7,7 +7,7 @@ from typing import Any, Final, TypeAlias, TypeVar
 import msgspec
 from msgspec.structs import replace
 
-from bus.paper import CommandRejected, FillReport, OrderReport, PortfolioReport
+from bus.paper import CommandRejected, FillReport, OrderReport, PaperCommand, PortfolioReport
 from handlers.paper.commands import Amend, Cancel, CancelAll, Command, Halt, Resume, Submit
 from handlers.paper.desk import Desk
 from handlers.paper.engine import Engine
@@ -60,13 +60,15 @@ class Tasks:
             "trading.resume": self._typed(OfPortfolio, self._resume),
         }
 
-    def carry_out(self, name: str, args: Mapping[str, Any], now: int) -> Result:
+    def carry_out(self, command: PaperCommand, now: int) -> Result:
         """Do a command as of `now` (ns). Raises Declined."""
-        task = self._by_name.get(name)
+        if not command.expires:
+            raise Declined("expired", "the command came too late and was not carried out")
+        task = self._by_name.get(command.name)
         if task is None:
-            raise Declined("unknown_command", f"paper trading knows no command {name}")
+            raise Declined("unknown_command", f"paper trading knows no command {command.name}")
         self._now = now
-        return task(args)
+        return task(command.args)
 
     def _typed(self, kind: type[A], task: Callable[[A], Result]) -> Callable[[Mapping[str, Any]], Result]:
         def run(args: Mapping[str, Any]) -> Result:

@@ -83,7 +83,7 @@ class PaperTrading:
             del self._done[next(iter(self._done))]
         now = max(command.ts, self.engine.clock.now)
         try:
-            reply = PaperReply(now, command.id, self.tasks.carry_out(command.name, command.args, now))
+            reply = PaperReply(now, command.id, self.tasks.carry_out(command, now))
         except Declined as declined:
             reply = PaperReply(now, command.id, None, declined.code, str(declined))
         except ValueError as error:  # only market events may say that nothing has changed
