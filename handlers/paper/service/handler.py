@@ -26,7 +26,7 @@ from handlers.paper.service.trading import PaperTrading
 
 log = structlog.get_logger(__name__)
 
-SNAPSHOT_INPUTS: Final = 20_000
+SNAPSHOT_INPUTS: Final = 10_000
 """Inputs after which the state is stored whole, so that a start has no more than these to go through again."""
 LISTING_PAUSE: Final = 5.0
 """Seconds between two looks for the filters of a symbol that are not known yet."""
@@ -115,8 +115,8 @@ class PaperHandler(Handler):
             newest = await self._newest()
             started = self._clock.monotonic()
             trading = self._restored(kept)
-            last = newest.seq if isinstance(newest, PaperEvent) else 0
-            self._published = max(kept.published, last)
+            # what the stream has lost since is told again, as far as it is kept
+            self._published = newest.seq if isinstance(newest, PaperEvent) else kept.published
             told = [event for batch in kept.batches for event in inputs.decode_outputs(batch.outputs)]
             self._unpublished = [event for event in told if event.seq > self._published]
             self._batch = kept.batch

@@ -80,8 +80,8 @@ class Journal:
     ) -> None:
         """Store a batch; everything up to output `published` stands on the stream.
 
-        With `state` it becomes what the next start begins from, and earlier batches go once they are published. A
-        batch that is stored already is left alone. Raises StoreUnavailable, TakenOver.
+        With `state` it becomes what the next start begins from, and batches before the one that it replaces go once
+        they are published. A batch that is stored already is left alone. Raises StoreUnavailable, TakenOver.
         """
         async with self._transaction() as connection:
             moved = await connection.execute(
@@ -97,11 +97,13 @@ class Journal:
             )  # fmt: skip
             await _store(connection, changes, statistics)
             if state is not None:
+                # outputs since the snapshot before are kept: a server that has lost its newest data is told them again
+                await connection.execute(
+                    "delete from paper_journal where last_seq <= $1 "
+                    "and batch < (select snapshot_batch from paper_snapshot)", published,
+                )  # fmt: skip
                 await connection.execute(
                     "update paper_snapshot set state = $1, snapshot_batch = $2", state, batch.number
-                )
-                await connection.execute(
-                    "delete from paper_journal where batch < $1 and last_seq <= $2", batch.number, published
                 )
 
     async def instruments(self, names: Sequence[tuple[str, str]]) -> dict[tuple[str, str], InstrumentSpec]:

@@ -13,7 +13,7 @@ from bus.errors import StoreUnavailable
 from bus.events import Event, Quality
 from bus.handler import Batch
 from bus.paper import FillReport, OrderReport, PaperReply
-from handlers.paper.service import PaperHandler, journal
+from handlers.paper.service import PaperHandler, handler, journal
 from tests.handlers.paper.service.flow import SYMBOL, Stand, book, command, create, order, trade
 
 BIDS, ASKS = {"99.00": "2", "98.00": "5"}, {"101.00": "1", "102.00": "5"}
@@ -172,6 +172,32 @@ async def test_a_bad_number_leaves_everything_as_it_is(stand: Stand):
     with pytest.raises(ValueError, match="no decimal"):
         await stand.handler.handle(Batch([trade(3, "buy", "1x", "1")]))
     assert (await stand.ask(order(4, "buy", "market", quantity="1"))).result is not None
+
+
+async def test_the_journal_stays_short_and_a_restart_goes_through_little_of_it(
+    stand: Stand, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(handler, "SNAPSHOT_INPUTS", 20)
+    await stand.give(book(1, BIDS, ASKS), create(2))
+    for number in range(100):
+        await stand.give(order(number + 3, "buy", "limit", f"n{number}", quantity="0.1", price="90"))
+        assert len(await stand.rows("paper_journal")) <= 45
+    await stand.restart()
+    assert stand.handler._inputs <= 20
+    assert len(await stand.rows("paper_orders")) == 100
+    canceled = await stand.ask(command(200, "order.cancel_all"))
+    assert canceled.result is not None
+    assert canceled.result["text"] == "100 orders canceled"
+
+
+async def test_what_the_stream_has_lost_is_told_again(stand: Stand):
+    await stand.give(book(1, BIDS, ASKS), create(2))
+    await stand.give(order(3, "buy", "market", quantity="1"))
+    told = list(stand.stream)
+    del stand.stream[-3:]
+    await stand.restart()
+    stand.publish(await stand.handler.tick(0))
+    assert stand.stream == told
 
 
 class Crashing:
