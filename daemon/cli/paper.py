@@ -12,7 +12,7 @@ from daemon.cli.parsing import EXIT_FAILED, EXIT_OK, Parser
 
 if TYPE_CHECKING:
     from handlers.paper.outcome import Outcome
-    from handlers.paper.scenario import Scenario
+    from handlers.paper.scenario_file import Scenario
 
 
 def add(commands: "argparse._SubParsersAction[Parser]") -> None:
@@ -40,7 +40,7 @@ def _replay(args: Namespace) -> int:
 
 def _chosen(file: Path, wanted: str | None) -> "list[Scenario]":
     """Read the file. Raises UsageError for what is no scenario file, or an id that it does not have."""
-    from handlers.paper.scenario import read  # noqa: PLC0415 # start quickly
+    from handlers.paper.scenario_file import read  # noqa: PLC0415 # start quickly
 
     try:
         scenarios = read(file.read_bytes())

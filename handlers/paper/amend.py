@@ -6,7 +6,7 @@ from handlers.paper.commands import Amend
 from handlers.paper.compile import Refused, check_notional, price_of, quantity_of
 from handlers.paper.desk import Desk
 from handlers.paper.orders import PRICED, Order
-from handlers.paper.placing import NOTHING, act, check_liquidity, plan_for, watched_price
+from handlers.paper.placing import NOTHING, act, check_limits, check_liquidity, plan_for, watched_price
 from handlers.paper.triggers import fires
 
 
@@ -72,10 +72,7 @@ def _check(desk: Desk, order: Order, *, waits: bool) -> None:
     free = portfolio.ledger.balance(desk.asset(order)).free
     if portfolio.ledger.rise(order, desk.needed(order)) > free:
         raise Refused("INSUFFICIENT_BALANCE", "the amended order needs more than is free")
-    limit = portfolio.limits.order_notional
-    price = order.price or order.stop or 0
-    if limit is not None and price * order.quantity * desk.market.instrument.unit > limit:
-        raise Refused("RISK_LIMIT", "the order would be worth more than max_order_notional")
+    check_limits(desk, order, NOTHING)
 
 
 def _requeue(desk: Desk, order: Order, old_price: int | None) -> None:

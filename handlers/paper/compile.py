@@ -37,9 +37,11 @@ def compile_order(request: OrderRequest, market: Market, settings: Settings, seq
         expire=request.expire if request.time_in_force == "GTD" else None,
         post_only=request.post_only,
         reduce_only=request.reduce_only,
-        group=request.ouo or request.oco,
         group_kind="ouo" if request.ouo else "oco",
     )
+    if request.ouo or request.oco:
+        # a group is of one symbol: its orders shrink each other, and hold back the same asset
+        order.group = f"{request.exchange} {request.symbol} {order.group_kind} {request.ouo or request.oco}"
     if kind == "trailing_stop_market":
         _trail(order, request, instrument)
     if request.take_profit is not None:

@@ -98,6 +98,13 @@ class Desk:
         held = -self.position.base if order.buy else self.position.base
         return min(order.leaves, max(0, held) // instrument.base_unit // instrument.step * instrument.step)
 
+    def open_buys(self, but: Order) -> int:
+        """Return what the open buy orders here would cost at their prices, in money units, but for one of them."""
+        mine = (
+            order for order, desk in self.portfolio.open.values() if desk is self and order.buy and order is not but
+        )
+        return sum((order.price or order.stop or 0) * order.leaves for order in mine) * self.market.instrument.unit
+
     def finish(self, order: Order, status: OrderStatus, reason: Reason = "", message: str = "") -> None:
         """End an order, free what it held, and say so."""
         self.withdraw(order)

@@ -1,11 +1,12 @@
 """The matching engine: market events and commands in, reports out. No I/O, no clock of its own, no chance.
 
 Time is that of its inputs, integer nanoseconds; it never goes back. What comes again changes nothing: events are told
-by their receive time, which rises strictly per exchange, and commands by their position.
+by their receive time, which rises with every frame of an exchange, and commands by their position.
 """
 
 from collections.abc import Mapping
 from heapq import heappop, heappush
+from typing import Final
 
 from bus.events import Book, MarkPrice, Ticker, Trade
 from bus.paper import AnyPaperReport, CommandRejected, OrderReport, Reason
@@ -16,15 +17,15 @@ from handlers.paper.commands import Amend, Cancel, CancelAll, Command, Halt, InF
 from handlers.paper.compile import Refused, compile_order
 from handlers.paper.desk import Desk
 from handlers.paper.instrument import Instrument
-from handlers.paper.market import Market
+from handlers.paper.market import Market, Tradable
 from handlers.paper.orders import OrderRequest
 from handlers.paper.placing import place
 from handlers.paper.portfolio import EngineClock, Portfolio
 from handlers.paper.reactions import on_book, on_levels, on_mark, on_print
 from handlers.paper.settings import Settings
 
-Tradable = Trade | Book | Ticker | MarkPrice
-"""The events that the engine looks at."""
+ENDED_EXPIRIES: Final = 1_000
+"""Expiries kept of orders that have ended, over those of open ones."""
 
 
 class Engine:
@@ -64,7 +65,7 @@ class Engine:
         return portfolio
 
     def remove(self, name: str) -> None:
-        """Close a portfolio for good; what is on its way to the exchange for it is dropped."""
+        """Close a portfolio for good, and forget what is on its way for it: another may take its name."""
         portfolio = self.portfolios.pop(name)
         for desk in portfolio.desks.values():
             desk.market.desks.remove(desk)
@@ -83,17 +84,15 @@ class Engine:
     # events
 
     def on_event(self, event: Tradable) -> None:
-        """Let a market event take effect. Raises ValueError, with nothing changed, for numbers that are none."""
+        """Let a market event take effect. Raises ValueError, with the market as it was, for numbers that are none.
+
+        History that is healed later is not traded on: it has happened before orders that are open now.
+        """
         market = self.markets.get((event.exchange, event.symbol))
-        if market is None:
+        if market is None or event.source == "backfill" or market.is_again(event):
             return
-        channel = type(event).__name__
-        recv = event.recv
-        if recv <= market.seen.get(channel, 0):
-            return
-        self.advance(recv)
+        self.advance(event.recv)
         self._take_in(market, event)
-        market.seen[channel] = recv
         if market.mark_to_book():
             self._marked(market)
         for desk in market.desks:
@@ -102,9 +101,9 @@ class Engine:
 
     def _take_in(self, market: Market, event: Tradable) -> None:
         if type(event) is Trade:
-            price, size, sold = market.trade(event)
+            trade = market.trade(event)
             for desk in market.desks:
-                on_print(desk, price, size, sold=sold)
+                on_print(desk, trade)
         elif type(event) is Book:
             self._levels(market, *market.book(event))
         elif type(event) is Ticker:
@@ -226,7 +225,17 @@ class Engine:
         except Refused as refused:
             reject(desk, order, refused)
         if order.open and order.expire is not None:
-            heappush(self.expiries, (order.expire, portfolio.name, order.id))
+            self._expect(order.expire, portfolio.name, order.id)
+
+    def _expect(self, expire: int, portfolio: str, order_id: str) -> None:
+        """Let an order expire in time. Those that have ended before are forgotten when they are the most."""
+        heappush(self.expiries, (expire, portfolio, order_id))
+        if len(self.expiries) > ENDED_EXPIRIES + 2 * sum(len(known.open) for known in self.portfolios.values()):
+            self.expiries = sorted(
+                (due, name, ended)
+                for due, name, ended in self.expiries
+                if name in self.portfolios and ended in self.portfolios[name].open
+            )
 
     def _market(self, portfolio: Portfolio, request: OrderRequest) -> Market:
         market = self.markets.get((request.exchange, request.symbol))
@@ -267,7 +276,8 @@ class Engine:
         """After something has happened to a portfolio: protect what it bought, value it, look at its limits, tell."""
         while portfolio.unprotected:
             order, desk = portfolio.unprotected.pop(next(iter(portfolio.unprotected)))
-            protect(desk, order)
+            if portfolio.halted is None:
+                protect(desk, order)
         dirty = list(portfolio.dirty)
         portfolio.dirty.clear()
         for desk in dirty:

@@ -1,13 +1,14 @@
 """What can be traded: an exchange's symbol with its filters, compiled to integers."""
 
+from collections.abc import Callable
 from typing import Final
 
 import msgspec
 
 from handlers.paper import units
 
-REMEMBERED_PRICES: Final = 65_536
-"""Parsed price strings kept: the same few thousand come again and again."""
+REMEMBERED: Final = 65_536
+"""Decimal strings of which the value is kept: the same few thousand come again and again."""
 _DEFAULT_DECIMALS: Final = 8
 _FINEST: Final = units.MONEY_DECIMALS - units.RATE_DECIMALS
 
@@ -27,25 +28,25 @@ class InstrumentSpec(msgspec.Struct, frozen=True):
     asset_decimals: dict[str, int] = {}
 
 
+class _Parsed(dict[str, int]):
+    """Decimal strings and their values, parsed when they are first looked up."""
+
+    def __init__(self, parse: Callable[[str, int], int], decimals: int) -> None:
+        self._parse = parse
+        self._decimals = decimals
+
+    def __missing__(self, text: str) -> int:
+        if len(self) >= REMEMBERED:
+            self.clear()
+        value = self[text] = self._parse(text, self._decimals)
+        return value
+
+
 class Instrument:
     """An instrument in integers: prices and sizes in atoms, `unit` = money units of one price atom times one size atom.
 
     Raises ValueError for filters that are no positive numbers, or too fine to be exact.
     """
-
-    __slots__ = (
-        "_prices",
-        "base_unit",
-        "exchange",
-        "min_notional",
-        "price_decimals",
-        "size_decimals",
-        "spec",
-        "step",
-        "tick",
-        "tick_decimals",
-        "unit",
-    )
 
     def __init__(self, exchange: str, spec: InstrumentSpec) -> None:
         self.exchange = exchange
@@ -62,20 +63,10 @@ class Instrument:
             raise ValueError(f"{spec.symbol}: tick and step must be above 0 and min_notional not below")
         self.unit = units.power(units.MONEY_DECIMALS - self.price_decimals - self.size_decimals)
         self.base_unit = units.power(units.MONEY_DECIMALS - self.size_decimals)
-        self._prices: dict[str, int] = {}
-
-    def price(self, text: str) -> int:
-        """Return a public price in atoms. Raises ValueError."""
-        price = self._prices.get(text)
-        if price is None:
-            if len(self._prices) >= REMEMBERED_PRICES:
-                self._prices.clear()
-            price = self._prices[text] = units.parse(text, self.price_decimals)
-        return price
-
-    def size(self, text: str) -> int:
-        """Return a public size in atoms, rounded down where it is finer. Raises ValueError."""
-        return units.floor_parse(text, self.size_decimals)
+        self.prices = _Parsed(units.parse, self.price_decimals)
+        """Public prices in atoms, by their strings. Looking up what is no number raises ValueError."""
+        self.sizes = _Parsed(units.floor_parse, self.size_decimals)
+        """Public sizes in atoms, rounded down where they are finer. Looking up what is no number raises ValueError."""
 
     def price_text(self, price: int) -> str:
         """Return a price with the decimals of the tick."""

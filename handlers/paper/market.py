@@ -1,7 +1,9 @@
 """What is known of one symbol's market, shared by all portfolios that trade it."""
 
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, TypeAlias
+
+import msgspec
 
 from bus.events import Book, Level, MarkPrice, Ticker, Trade
 from handlers.paper.book import BookSide
@@ -11,12 +13,27 @@ if TYPE_CHECKING:
     from handlers.paper.desk import Desk
 
 
+Tradable: TypeAlias = Trade | Book | Ticker | MarkPrice
+"""The events that the engine looks at."""
+
+
 class Print(NamedTuple):
-    """A trade print in atoms; `sold` tells that the taker sold, and so hit bids."""
+    """A trade print in atoms.
+
+    `sold` tells that the taker sold, and so hit bids. `gone` are the book keys that it proved gone there (rule 8).
+    """
 
     price: int
     size: int
     sold: bool
+    gone: list[int]
+
+
+class Latest(msgspec.Struct):
+    """The last receive time of a channel, and the events that have it: those of one frame share it."""
+
+    recv: int
+    events: list[Tradable]
 
 
 class Market:
@@ -38,8 +55,8 @@ class Market:
         """Whether a book has been seen: best prices alone are no longer looked at then."""
         self.in_sync = True
         self.book_id: int | None = None
-        self.seen: dict[str, int] = {}
-        """The receive time of the last event of each channel: what comes again is older."""
+        self.latest: dict[str, Latest] = {}
+        """The last event of each channel: what comes again is older, or one of these."""
         self.desks: list[Desk] = []
 
     def bid(self) -> int | None:
@@ -51,16 +68,13 @@ class Market:
         return -self.asks.keys[-1] if self.asks.keys else None
 
     def trade(self, event: Trade) -> Print:
-        """Take in a print: it proves that what stood better on the side it hit is gone (rule 8)."""
-        price = self.instrument.price(event.price)
-        size = self.instrument.size(event.amount)
+        """Take in a print."""
+        price = self.instrument.prices[event.price]
+        size = self.instrument.sizes[event.amount]
         sold = event.side == "sell"
         self.last = price
-        if sold:
-            self.bids.disprove(price)
-        else:
-            self.asks.disprove(-price)
-        return Print(price, size, sold)
+        gone = self.bids.disprove(price) if sold else self.asks.disprove(-price)
+        return Print(price, size, sold, gone)
 
     def book(self, event: Book) -> tuple[list[int], list[int]]:
         """Take in a snapshot or a delta; return the keys of the levels that changed, of both sides."""
@@ -96,9 +110,23 @@ class Market:
 
     def mark_price(self, event: MarkPrice) -> bool:
         """Take in the exchange's own mark; return whether it moved."""
-        before, self.mark = self.mark, self.instrument.price(event.mark)
+        before, self.mark = self.mark, self.instrument.prices[event.mark]
         self.mark_stated = True
         return self.mark != before
+
+    def is_again(self, event: Tradable) -> bool:
+        """Whether an event has been here before; from now on it has."""
+        recv = event.recv
+        latest = self.latest.get(type(event).__name__)
+        if latest is None:
+            self.latest[type(event).__name__] = Latest(recv, [event])
+        elif recv > latest.recv:
+            latest.recv, latest.events = recv, [event]
+        elif recv < latest.recv or event in latest.events:
+            return True
+        else:
+            latest.events.append(event)
+        return False
 
     def mark_to_book(self) -> bool:
         """Follow the book, or the last print, with the mark; return whether it moved."""
@@ -112,13 +140,13 @@ class Market:
         return True
 
     def _levels(self, levels: Iterable[Level], sign: int) -> list[tuple[int, int]]:
-        price, size = self.instrument.price, self.instrument.size
-        return [(sign * price(at), size(amount)) for at, amount in levels]
+        prices, sizes = self.instrument.prices, self.instrument.sizes
+        return [(sign * prices[price], sizes[size]) for price, size in levels]
 
     def _best(self, side: BookSide, price: str | None, size: str | None) -> list[int]:
         if price is None or size is None:
             return []
-        return side.replace(_present([(side.sign * self.instrument.price(price), self.instrument.size(size))]))
+        return side.replace(_present([(side.sign * self.instrument.prices[price], self.instrument.sizes[size])]))
 
     def _is_old(self, delta: Book) -> bool:
         """Whether a delta is in the book already; see `bus.book.BookBuilder`."""

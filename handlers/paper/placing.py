@@ -116,23 +116,31 @@ def check_funds(desk: Desk, order: Order, plan: Plan, *, waits: bool) -> None:
 
 def check_permission(desk: Desk, order: Order, plan: Plan) -> None:
     """Refuse what the kill switch or a risk limit forbids (rule 18). Raises Refused."""
-    portfolio, limits, instrument = desk.portfolio, desk.portfolio.limits, desk.market.instrument
+    portfolio, limits = desk.portfolio, desk.portfolio.limits
     if portfolio.halted is not None:
         raise Refused("KILL_SWITCH", f"trading is halted: {portfolio.halted}")
-    price = order.price or order.stop
-    notional = (plan.notional if price is None else price * order.quantity) * instrument.unit
-    if limits.order_notional is not None and notional > limits.order_notional:
-        raise Refused("RISK_LIMIT", "the order is worth more than max_order_notional")
-    if limits.position_notional is not None:
-        mark = desk.market.mark or price or 0
-        held = desk.position.base * mark // 10**instrument.price_decimals
-        after = held + (notional if order.buy else -notional)
-        if abs(after) > max(limits.position_notional, abs(held)):
-            raise Refused("RISK_LIMIT", "the position would be worth more than max_position_notional")
+    check_limits(desk, order, plan)
     if limits.open_orders is not None and len(portfolio.open) >= limits.open_orders:
         raise Refused("RISK_LIMIT", "there are max_open_orders open already")
     if portfolio.too_fast():
         raise Refused("RISK_LIMIT", "more than max_orders_per_second")
+
+
+def check_limits(desk: Desk, order: Order, plan: Plan) -> None:
+    """Refuse an order that is worth too much, alone or with the position and what is open already. Raises Refused."""
+    limits, unit = desk.portfolio.limits, desk.market.instrument.unit
+    price = order.price or order.stop
+    if limits.order_notional is not None:
+        worth = (plan.notional if price is None else price * order.quantity) * unit
+        if worth > limits.order_notional:
+            raise Refused("RISK_LIMIT", "the order is worth more than max_order_notional")
+    if limits.position_notional is not None:
+        mark = desk.market.mark or price or 0
+        held = desk.position.base * mark // 10**desk.market.instrument.price_decimals
+        more = (plan.notional if price is None else price * order.leaves) * unit
+        after = held + more + desk.open_buys(order) if order.buy else held - more
+        if abs(after) > max(limits.position_notional, abs(held)):
+            raise Refused("RISK_LIMIT", "the position would be worth more than max_position_notional")
 
 
 def act(desk: Desk, order: Order, plan: Plan) -> None:

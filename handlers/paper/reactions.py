@@ -5,6 +5,7 @@ from typing import Final
 from handlers.paper.book import BookSide
 from handlers.paper.desk import Desk
 from handlers.paper.fills import fill
+from handlers.paper.market import Print
 from handlers.paper.placing import fire
 from handlers.paper.queues import RestingSide
 from handlers.paper.triggers import Watch
@@ -12,11 +13,12 @@ from handlers.paper.triggers import Watch
 _REDUCED: Final = "there is nothing left to reduce"
 
 
-def on_print(desk: Desk, price: int, size: int, *, sold: bool) -> None:
+def on_print(desk: Desk, trade: Print) -> None:
     """A trade print: fill our orders at better prices, then those at its price once their queue is used up.
 
-    One print is shared in price-time order. `sold` tells that the taker sold, and so hit bids.
+    One print is shared in price-time order.
     """
+    price, size, sold, gone = trade
     own = desk.buys if sold else desk.sells
     key = price if sold else -price
     if own.keys and own.keys[-1] >= key:
@@ -26,6 +28,9 @@ def on_print(desk: Desk, price: int, size: int, *, sold: bool) -> None:
     watch = desk.watches["last"]
     if watch:
         _watch(desk, watch, price)
+    if gone:
+        on_levels(desk, desk.market.bids if sold else desk.market.asks, gone)
+        on_book(desk)
 
 
 def _through(desk: Desk, own: RestingSide, key: int, left: int) -> int:

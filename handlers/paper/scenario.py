@@ -1,151 +1,36 @@
-"""Scenario files: market data, orders and what must come of them, run through the engine on event time.
+"""Scenarios: market data, orders and what must come of them, run through the engine on event time.
 
-The file states its schema itself; `t` is in milliseconds. All steps of one `t` come before the commands that arrive
-at it on their way to the exchange, as the schema has it.
+All steps of one `t` come before the commands that arrive at it on their way to the exchange, as the schema has it.
 """
 
 from collections.abc import Sequence
-from typing import Any, Literal
-
-import msgspec
+from typing import Any, TypeAlias
 
 from bus.clock import MILLISECOND
-from bus.events import Book, Level, Side, Trade
+from bus.events import Book, Trade
 from handlers.paper import snapshot
 from handlers.paper.commands import Cancel, Command, Halt, Submit
-from handlers.paper.engine import Engine, Tradable
-from handlers.paper.instrument import Instrument, InstrumentSpec
-from handlers.paper.orders import OrderRequest, OrderType, SelfTrade, TimeInForce, Trigger
+from handlers.paper.engine import Engine
+from handlers.paper.instrument import Instrument
+from handlers.paper.market import Tradable
+from handlers.paper.orders import OrderRequest
 from handlers.paper.outcome import Journal, Outcome
-from handlers.paper.settings import Fees, Latency, Settings
+from handlers.paper.scenario_file import (
+    EXCHANGE,
+    PORTFOLIO,
+    BookStep,
+    CancelStep,
+    KillStep,
+    LevelStep,
+    OrderStep,
+    RestartStep,
+    Scenario,
+    Step,
+    TradeStep,
+)
 
-EXCHANGE = "scenario"
-PORTFOLIO = "scenario"
-
-
-class Config(msgspec.Struct, frozen=True):
-    """How a scenario's account trades."""
-
-    instrument: InstrumentSpec
-    fees: Fees = Fees()
-    latency_ms: int = 0
-    trigger: Trigger = "last"
-    mark: str = "best_bid_for_longs"
-    stp: SelfTrade = "EXPIRE_MAKER"
-
-
-class BookStep(msgspec.Struct, frozen=True, tag="book"):
-    """A full snapshot."""
-
-    t: int
-    bids: list[Level] = []
-    asks: list[Level] = []
-
-
-class LevelStep(msgspec.Struct, frozen=True, tag="level"):
-    """One level stated anew."""
-
-    t: int
-    side: Literal["bid", "ask"]
-    price: str
-    size: str
-
-
-class TradeStep(msgspec.Struct, frozen=True, tag="trade"):
-    """A public print."""
-
-    t: int
-    aggressor: Side
-    size: str
-    price: str
-
-
-class OrderStep(msgspec.Struct, frozen=True, tag="order"):
-    """An order is sent."""
-
-    t: int
-    id: str
-    side: Side
-    order_type: OrderType
-    qty: str | None = None
-    quote_qty: str | None = None
-    price: str | None = None
-    stop: str | None = None
-    trail_bps: str | None = None
-    trail_amount: str | None = None
-    tif: TimeInForce = "GTC"
-    expire_t: int | None = None
-    post_only: bool = False
-    reduce_only: bool = False
-    oco: str | None = None
-    ouo: str | None = None
-    trigger: Trigger | None = None
-    take_profit: str | None = None
-    stop_loss: str | None = None
-    symbol: str | None = None
-
-
-class CancelStep(msgspec.Struct, frozen=True, tag="cancel"):
-    """A cancel is sent."""
-
-    t: int
-    id: str
-
-
-class KillStep(msgspec.Struct, frozen=True, tag="kill"):
-    """The kill switch."""
-
-    t: int
-    flatten: bool = False
-    flatten_id: str = "flatten"
-
-
-class RestartStep(msgspec.Struct, frozen=True, tag="restart"):
-    """State is written, memory dropped and read again; then the steps of the times in `redeliver` come once more."""
-
-    t: int
-    redeliver: list[int] = []
-
-
-Step = BookStep | LevelStep | TradeStep | OrderStep | CancelStep | KillStep | RestartStep
-
-
-class Scenario(msgspec.Struct, frozen=True):
-    """One account's story, and what is expected of it (in the schema's own words)."""
-
-    id: str
-    config: Config
-    initial: dict[str, str]
-    steps: list[Step]
-    expect: dict[str, Any]
-    title: str = ""
-
-
-class _File(msgspec.Struct, frozen=True):
-    scenarios: list[dict[str, Any]]
-
-
-def read(data: bytes) -> list[Scenario]:
-    """Return a file's scenarios. Raises ValueError that names what does not follow the schema, and where."""
-    found = msgspec.json.decode(data, type=_File).scenarios
-    for scenario in found:
-        for step in scenario.get("steps", ()):
-            _name_redelivered(step)
-    return [_scenario(scenario) for scenario in found]
-
-
-def _scenario(found: dict[str, Any]) -> Scenario:
-    try:
-        return msgspec.convert(found, Scenario)
-    except msgspec.ValidationError as error:
-        raise ValueError(f"scenario {found.get('id', '?')}: {error}") from None
-
-
-def _name_redelivered(step: Any) -> None:
-    """The schema says that a restart lists times, not under which name: any list of a restart is that."""
-    if isinstance(step, dict) and step.get("type") == "restart":
-        lists = [value for value in step.values() if isinstance(value, list)]
-        step["redeliver"] = [t for times in lists for t in times]
+_MarketStep: TypeAlias = BookStep | LevelStep | TradeStep
+_CommandStep: TypeAlias = OrderStep | CancelStep | KillStep
 
 
 def run(scenario: Scenario) -> Outcome:
@@ -164,10 +49,7 @@ class _Run:
         self._engine.markets[EXCHANGE, instrument.spec.symbol].book(nothing)
         quote = config.instrument.quote
         initial = {quote: scenario.initial.get(quote, "0"), **scenario.initial}
-        # An arrival is the last of its millisecond: after all steps of that time.
-        delay = config.latency_ms * MILLISECOND + MILLISECOND - 2 if config.latency_ms else 0
-        settings = Settings(config.fees, Latency(delay, delay), self_trade=config.stp, trigger=config.trigger)
-        self._engine.create(PORTFOLIO, initial, settings)
+        self._engine.create(PORTFOLIO, initial, scenario.settings())
         self._journal = Journal(PORTFOLIO, EXCHANGE, config.instrument)
         self._journal.take(self._engine)
         self._times = _times(scenario.steps)
@@ -207,8 +89,8 @@ class _Run:
             self._apply(number, step)
         self._journal.take(self._engine)
 
-    def _apply(self, number: int, step: BookStep | LevelStep | TradeStep | OrderStep | CancelStep | KillStep) -> None:
-        if isinstance(step, BookStep | LevelStep | TradeStep):
+    def _apply(self, number: int, step: _MarketStep | _CommandStep) -> None:
+        if isinstance(step, _MarketStep):
             self._engine.on_event(_event(step, self._scenario.config.instrument.symbol, self._times[number]))
         else:
             command = _command(step, self._scenario.config.instrument.symbol)
@@ -226,7 +108,7 @@ def _times(steps: Sequence[Step]) -> list[int]:
     return times
 
 
-def _event(step: BookStep | LevelStep | TradeStep, symbol: str, recv: int) -> Tradable:
+def _event(step: _MarketStep, symbol: str, recv: int) -> Tradable:
     ts = step.t * MILLISECOND
     if isinstance(step, TradeStep):
         return Trade(EXCHANGE, symbol, ts, recv, "replay", str(recv), step.price, step.size, step.aggressor)
@@ -237,7 +119,7 @@ def _event(step: BookStep | LevelStep | TradeStep, symbol: str, recv: int) -> Tr
     return Book(EXCHANGE, symbol, ts, recv, "replay", "delta", bids, asks)
 
 
-def _command(step: OrderStep | CancelStep | KillStep, symbol: str) -> Command:
+def _command(step: _CommandStep, symbol: str) -> Command:
     if isinstance(step, CancelStep):
         return Cancel(PORTFOLIO, step.id)
     if isinstance(step, KillStep):

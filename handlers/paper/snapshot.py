@@ -11,7 +11,7 @@ from handlers.paper.commands import InFlight
 from handlers.paper.desk import Desk
 from handlers.paper.engine import Engine
 from handlers.paper.instrument import Instrument, InstrumentSpec
-from handlers.paper.market import Market
+from handlers.paper.market import Latest, Market
 from handlers.paper.orders import Order
 from handlers.paper.portfolio import Portfolio
 from handlers.paper.settings import Settings
@@ -19,11 +19,10 @@ from handlers.paper.stats import Record
 
 
 class SideState(msgspec.Struct, array_like=True):
-    """One side of a book: what is displayed, the levels that can be filled from, those proved gone."""
+    """One side of a book: what is displayed, and the levels that can be filled from."""
 
     sizes: dict[int, int]
     keys: list[int]
-    gone: list[int]
 
 
 class MarketState(msgspec.Struct):
@@ -39,7 +38,7 @@ class MarketState(msgspec.Struct):
     has_book: bool
     in_sync: bool
     book_id: int | None
-    seen: dict[str, int]
+    latest: dict[str, Latest]
     portfolios: list[str]
 
 
@@ -128,15 +127,15 @@ def _market_state(market: Market) -> MarketState:
     return MarketState(
         market.instrument.exchange,
         market.instrument.spec,
-        SideState(bids.sizes, bids.keys, sorted(bids.gone)),
-        SideState(asks.sizes, asks.keys, sorted(asks.gone)),
+        SideState(bids.sizes, bids.keys),
+        SideState(asks.sizes, asks.keys),
         market.last,
         market.mark,
         market.mark_stated,
         market.has_book,
         market.in_sync,
         market.book_id,
-        market.seen,
+        market.latest,
         [desk.portfolio.name for desk in market.desks],
     )
 
@@ -146,11 +145,11 @@ def _restore_market(market: Market, state: MarketState) -> None:
     _restore_side(market.asks, state.asks)
     market.last, market.mark, market.mark_stated = state.last, state.mark, state.mark_stated
     market.has_book, market.in_sync, market.book_id = state.has_book, state.in_sync, state.book_id
-    market.seen = state.seen
+    market.latest = state.latest
 
 
 def _restore_side(side: BookSide, state: SideState) -> None:
-    side.sizes, side.keys, side.gone = state.sizes, state.keys, set(state.gone)
+    side.sizes, side.keys = state.sizes, state.keys
 
 
 def portfolio_state(portfolio: Portfolio) -> PortfolioState:

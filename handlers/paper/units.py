@@ -23,11 +23,16 @@ def power(exponent: int) -> int:
     return result
 
 
+_POWERS: Final = [power(exponent) for exponent in range(MONEY_DECIMALS + 1)]
+
+
 def parse(text: str, decimals: int) -> int:
     """Return a decimal string as an integer of 10**-decimals. Raises NotExact, or ValueError for no finite number."""
     whole, _, fraction = text.partition(".")
-    if len(fraction) <= decimals and whole.isdecimal() and (fraction.isdecimal() or not fraction):
-        return int(whole + fraction.ljust(decimals, "0"))
+    digits = whole + fraction
+    missing = decimals - len(fraction)
+    if missing >= 0 and digits.isdecimal():
+        return int(digits) * _POWERS[missing]
     return _parse_any(text, decimals)
 
 
@@ -51,7 +56,7 @@ def _parse_any(text: str, decimals: int) -> int:
 
 
 def floor_parse(text: str, decimals: int) -> int:
-    """Return a size that may be finer than its unit, rounded down: no more is there to take."""
+    """Return a size that may be finer than its unit, rounded down: no more is there to take. Raises ValueError."""
     try:
         return parse(text, decimals)
     except NotExact:
@@ -60,13 +65,13 @@ def floor_parse(text: str, decimals: int) -> int:
 
 def to_text(value: int, decimals: int) -> str:
     """Return the decimal string of an integer of 10**-decimals, without superfluous zeros."""
-    if not value:
-        return "0"
-    digits = str(abs(value)).rjust(decimals + 1, "0")
-    cut = len(digits) - decimals
-    fraction = digits[cut:].rstrip("0")
-    text = f"{digits[:cut]}.{fraction}" if fraction else digits[:cut]
-    return "-" + text if value < 0 else text
+    if value < 0:
+        return "-" + to_text(-value, decimals)
+    whole, rest = divmod(value, _POWERS[decimals])
+    if not rest:
+        return str(whole)
+    fraction = str(rest).rjust(decimals, "0").rstrip("0")
+    return f"{whole}.{fraction}"
 
 
 def money(text: str) -> int:

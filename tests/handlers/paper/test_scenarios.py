@@ -5,15 +5,16 @@ from pathlib import Path
 
 import pytest
 
-from handlers.paper import scenario
+from handlers.paper.scenario import run
+from handlers.paper.scenario_file import RestartStep, Scenario, read
 
 OWN = Path(__file__).with_name("scenarios.json")
 
 
-def _given() -> list[scenario.Scenario]:
+def _given() -> list[Scenario]:
     recordings = os.environ.get("MARKETD_RECORDINGS")
     file = Path(recordings).parent / "paper" / "scenarios.json" if recordings else None
-    return scenario.read(file.read_bytes()) if file is not None and file.is_file() else []
+    return read(file.read_bytes()) if file is not None and file.is_file() else []
 
 
 GIVEN = _given()
@@ -24,17 +25,17 @@ def test_there_are_twelve_given_scenarios():
     assert len(GIVEN) == 12
 
 
-@pytest.mark.parametrize("given", [*GIVEN, *scenario.read(OWN.read_bytes())], ids=lambda given: given.id)
-def test_every_item_agrees(given: scenario.Scenario):
-    outcome = scenario.run(given)
+@pytest.mark.parametrize("given", [*GIVEN, *read(OWN.read_bytes())], ids=lambda given: given.id)
+def test_every_item_agrees(given: Scenario):
+    outcome = run(given)
     assert outcome.items
     assert [item for item in outcome.items if not item.agrees] == []
 
 
-@pytest.mark.parametrize("given", [*GIVEN, *scenario.read(OWN.read_bytes())], ids=lambda given: given.id)
-def test_a_restart_after_every_step_changes_nothing(given: scenario.Scenario):
+@pytest.mark.parametrize("given", [*GIVEN, *read(OWN.read_bytes())], ids=lambda given: given.id)
+def test_a_restart_after_every_step_changes_nothing(given: Scenario):
     steps = []
     for step in given.steps:
-        steps += [step, scenario.RestartStep(step.t, sorted({s.t for s in given.steps if s.t <= step.t}))]
-    broken_up = scenario.Scenario(given.id, given.config, given.initial, steps, given.expect)
-    assert scenario.run(broken_up).computed == scenario.run(given).computed
+        steps += [step, RestartStep(step.t, sorted({s.t for s in given.steps if s.t <= step.t}))]
+    broken_up = Scenario(given.id, given.config, given.initial, steps, given.expect)
+    assert run(broken_up).computed == run(given).computed
