@@ -8,13 +8,15 @@ from bus import metrics
 from bus.clock import MILLISECOND, Clock
 from bus.redis.append import EntryId, parse_id
 from bus.redis.connection import Client, reaching
-from bus.streams import StreamNames
+from bus.streams import ACCESSES, StreamNames
 
 log = structlog.get_logger(__name__)
 
 INTERVAL: Final = 5.0
 KEEP_MS: Final = 3_600_000
 """History left for readers without a group, such as other programs: an hour, within the cap."""
+KEEP_REPLIES_MS: Final = 600_000
+"""How long replies to commands stay: whoever asked has read them by then, and some are large."""
 
 
 class Janitor:
@@ -38,7 +40,8 @@ class Janitor:
         async with reaching(self._url):
             market = [name.decode() for name in await self._client.smembers(self._names.directory)]
             names = self._names
-            own = [names.system, names.dead, names.replies, names.commands, names.paper, names.paper_commands]
+            own = [names.system, names.dead, names.replies, names.paper, names.paper_commands]
+            own += map(names.commands_for, ACCESSES)
             for stream in [*market, *own]:
                 await self._trim(stream)
 
@@ -47,7 +50,8 @@ class Janitor:
         if not length:
             return
         read = await self._slowest(stream)
-        old = (self._clock.now() // MILLISECOND - KEEP_MS, 0)
+        keep = KEEP_REPLIES_MS if stream == self._names.replies else KEEP_MS
+        old = (self._clock.now() // MILLISECOND - keep, 0)
         if stream != self._names.dead:  # dead letters stay until the cap: somebody is to look at them
             await self._remove(stream, min(read, old) if read else old)
         if await self._client.xlen(stream) > self._max_entries:

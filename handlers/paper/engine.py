@@ -83,14 +83,16 @@ class Engine:
 
     # events
 
-    def on_event(self, event: Tradable) -> None:
-        """Let a market event take effect. Raises ValueError, with the market as it was, for numbers that are none.
+    def on_event(self, event: Tradable) -> bool:
+        """Let a market event take effect; return whether it is of any use here, and new.
+
+        Raises ValueError, with the market as it was, for numbers that are none.
 
         History that is healed later is not traded on: it has happened before orders that are open now.
         """
         market = self.markets.get((event.exchange, event.symbol))
         if market is None or event.source == "backfill" or market.is_again(event):
-            return
+            return False
         self.advance(event.recv)
         self._take_in(market, event)
         if market.mark_to_book():
@@ -98,6 +100,7 @@ class Engine:
         for desk in market.desks:
             if desk.portfolio.ledger.touched:
                 self._settle(desk.portfolio)
+        return True
 
     def _take_in(self, market: Market, event: Tradable) -> None:
         if type(event) is Trade:

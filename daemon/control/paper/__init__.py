@@ -7,14 +7,14 @@ import asyncpg
 
 from bus.clock import Clock
 from bus.redis import RedisBus
-from daemon.control.command import Command
+from daemon.control.command import AnyCommand
 from daemon.control.paper.line import PaperLine
 from daemon.control.paper.orders import order_commands
 from daemon.control.paper.portfolios import portfolio_commands
 from daemon.control.paper.queries import query_commands
 
 
-def commands(bus: RedisBus, pool: "asyncpg.Pool[Any]", clock: Clock) -> Iterable[Command[Any]]:
+def commands(bus: RedisBus, pool: "asyncpg.Pool[Any]", clock: Clock) -> Iterable[AnyCommand]:
     """Return all commands of paper trading; each is also known without its `paper.`."""
     line = PaperLine(bus, clock)
     return *portfolio_commands(line), *order_commands(line), *query_commands(pool)

@@ -14,7 +14,7 @@ import structlog
 from bus import metrics
 from bus.clock import SECOND, Clock, SystemClock
 from bus.errors import StoreUnavailable
-from bus.events import Book, Event, MarketEvent, MarkPrice, Quality, Ticker, Trade
+from bus.events import Book, Dead, Event, MarketEvent, MarkPrice, Quality, Ticker, Trade
 from bus.handler import Batch, Handler, StateStore
 from bus.paper import AnyPaperEvent, EquityReport, FillReport, PaperCommand, PaperEvent, PaperReply
 from handlers.paper.service import inputs, invariants
@@ -34,7 +34,6 @@ BOOK_PAUSE: Final = 30 * SECOND
 """Between two calls for a snapshot of a book that is not known (ns)."""
 UNKNOWN_BOOK: Final = "unknown_book"
 """Rule of the quality event that asks for a book to start anew from a snapshot."""
-_INPUTS: Final = (Trade, Book, Ticker, MarkPrice, PaperCommand)
 
 
 class PaperHandler(Handler):
@@ -68,25 +67,16 @@ class PaperHandler(Handler):
         await self._running()
 
     async def handle(self, batch: Batch) -> Sequence[Event]:
-        """Take in a batch, store it, and return what came of it. Raises StoreUnavailable, ValueError for bad events."""
+        """Take in a batch, store it, and return what came of it. Raises StoreUnavailable."""
         trading = await self._running()
         self._quiet = False
         await self._list_new(trading, batch.events)
-        asked: list[Event] = []
         try:
-            for event in batch.events:
-                if isinstance(event, PaperCommand) and event.expires < self._clock.now():
-                    self._take(trading, msgspec.structs.replace(event, expires=0))
-                elif isinstance(event, _INPUTS):
-                    self._take(trading, event)
-                    if type(event) is Book and event.kind == "delta":
-                        asked += self._ask_for_book(trading, event)
-        except ValueError:
-            raise  # nothing has changed
+            others = [said for event in batch.events if (said := self._digest(trading, event)) is not None]
         except Exception:
             self._trading = None  # the engine stopped half-way: it comes back as it is stored
             raise
-        return [*await self._commit(trading), *asked]
+        return [*await self._commit(trading), *others]
 
     async def tick(self, now: int) -> Sequence[Event]:
         """Let time pass where nothing else does; what cannot be stored now is stored with the next batch."""
@@ -147,10 +137,29 @@ class PaperHandler(Handler):
 
     # going on
 
+    def _digest(self, trading: PaperTrading, event: Event) -> Event | None:
+        """Take in what concerns paper trading; return what is to be said of an event itself."""
+        if isinstance(event, PaperCommand):
+            late = event.expires < self._clock.now()
+            self._take(trading, msgspec.structs.replace(event, expires=0) if late else event)
+            return None
+        if not isinstance(event, Trade | Book | Ticker | MarkPrice):
+            return None
+        try:
+            self._take(trading, event)
+        except ValueError as error:
+            self._pending.append(Passed(event.recv))
+            return self._dead(event, error)
+        return self._book_wanted(trading, event) if type(event) is Book and event.kind == "delta" else None
+
     def _take(self, trading: PaperTrading, item: Input) -> None:
-        if trading.is_new(item):
-            trading.take(item)
+        if trading.take(item):
             self._pending.append(item)
+
+    def _dead(self, event: MarketEvent, error: ValueError) -> Dead:
+        metrics.DEAD.labels(self.name).inc()
+        identity = f"{self.name}:{event.exchange}:{event.symbol}:{event.recv}"
+        return Dead(event.recv, identity, event.exchange, self.name, str(error), msgspec.msgpack.encode(event))
 
     async def _list_new(self, trading: PaperTrading, events: Sequence[Event]) -> None:
         """Make symbols tradable that are seen for the first time."""
@@ -168,17 +177,17 @@ class PaperHandler(Handler):
             except ValueError as error:
                 log.warning("a symbol cannot be traded", exchange=exchange, symbol=spec.symbol, reason=str(error))
 
-    def _ask_for_book(self, trading: PaperTrading, event: Book) -> list[Event]:
+    def _book_wanted(self, trading: PaperTrading, event: Book) -> Quality | None:
         """Ask for a snapshot of a book whose changes come and whose beginning was missed."""
         name = (event.exchange, event.symbol)
         market = trading.engine.markets.get(name)
         if market is None or (market.has_book and market.in_sync):
-            return []
+            return None
         if event.recv - self._asked.get(name, 0) < BOOK_PAUSE:
-            return []
+            return None
         self._asked[name] = event.recv
         detail = "paper trading has not seen this book begin"
-        return [Quality(event.recv, *name, "book", UNKNOWN_BOOK, "info", str(event.last_id or event.recv), detail)]
+        return Quality(event.recv, *name, "book", UNKNOWN_BOOK, "info", str(event.last_id or event.recv), detail)
 
     async def _commit(self, trading: PaperTrading) -> Sequence[Event]:
         """Store what is pending; return what is to be published."""

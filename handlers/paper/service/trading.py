@@ -8,7 +8,7 @@ from typing import Final, Self
 import msgspec
 
 from bus.clock import SECOND
-from bus.events import Ticker, Trade
+from bus.events import Ticker
 from bus.paper import AnyPaperEvent, EquityReport, FillReport, PaperCommand, PaperReply
 from handlers.paper import snapshot, units
 from handlers.paper.engine import Engine
@@ -47,37 +47,42 @@ class PaperTrading:
         self._sampled = 0
         self._equities: dict[str, str] = {}
 
-    def is_new(self, item: Input) -> bool:
-        """Whether an input changes anything: what comes again does not, nor what is of no use here."""
-        if isinstance(item, PaperCommand):
-            return item.id not in self._done
-        if isinstance(item, Listed):
-            return (item.exchange, item.spec.symbol) not in self.engine.markets
-        if isinstance(item, Passed):
-            return item.ts > self.engine.clock.now
-        market = self.engine.markets.get((item.exchange, item.symbol))
-        if market is None or item.recv <= market.seen.get(type(item).__name__, 0):
-            return False
-        if type(item) is Trade:
-            return item.source != "backfill"  # what was printed before our orders stood fills none of them
-        return not (type(item) is Ticker and market.has_book)
+    def take(self, item: Input) -> bool:
+        """Take in what is new; return False for what comes again, or is of no use here, and changes nothing.
 
-    def take(self, item: Input) -> None:
-        """Take in what is new. Raises ValueError, with nothing changed, for numbers that are none."""
-        if isinstance(item, PaperCommand):
-            self._command(item)
-        elif isinstance(item, Listed):
-            self.engine.list_instrument(Instrument(item.exchange, item.spec))
-        elif isinstance(item, Passed):
-            self.engine.advance(item.ts)
-        else:
-            self.engine.on_event(item)
+        Raises ValueError for an event with numbers that are none: then nothing but time has passed.
+        """
+        if not self._taken(item):
+            return False
         if self.engine.reports:
             self._tell()
         if self.engine.clock.now // SAMPLE > self._sampled:
             self._sample()
+        return True
 
-    def _command(self, command: PaperCommand) -> None:
+    def _taken(self, item: Input) -> bool:
+        if isinstance(item, PaperCommand):
+            return self._command(item)
+        if isinstance(item, Listed):
+            return self._listed(item)
+        if isinstance(item, Passed):
+            self.engine.advance(item.ts)
+            return True
+        if type(item) is Ticker:
+            market = self.engine.markets.get((item.exchange, item.symbol))
+            if market is None or market.has_book:
+                return False
+        return self.engine.on_event(item)
+
+    def _listed(self, listed: Listed) -> bool:
+        if (listed.exchange, listed.spec.symbol) in self.engine.markets:
+            return False
+        self.engine.list_instrument(Instrument(listed.exchange, listed.spec))
+        return True
+
+    def _command(self, command: PaperCommand) -> bool:
+        if command.id in self._done:
+            return False
         self._done[command.id] = None
         if len(self._done) > IDS_KEPT:
             del self._done[next(iter(self._done))]
@@ -90,6 +95,7 @@ class PaperTrading:
             raise RuntimeError(f"command {command.name} stopped half-way: {error}") from error
         self._tell()
         self._number(reply)
+        return True
 
     def _tell(self) -> None:
         """Take over what the engine reports; fills are followed by what their portfolio is worth then."""

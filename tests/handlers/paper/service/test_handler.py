@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from bus.clock import MILLISECOND, SECOND
 from bus.errors import StoreUnavailable
-from bus.events import Event, Quality
+from bus.events import Dead, Event, Quality
 from bus.handler import Batch
 from bus.paper import FillReport, OrderReport, PaperReply
 from handlers.paper.service import PaperHandler, handler, journal
@@ -167,10 +167,13 @@ async def test_time_passes_without_events(stand: Stand):
     assert (expired.id, expired.status) == ("short", "EXPIRED")
 
 
-async def test_a_bad_number_leaves_everything_as_it_is(stand: Stand):
+async def test_a_bad_number_is_kept_as_a_dead_letter_and_leaves_everything_as_it_is(stand: Stand):
     await stand.give(book(1, BIDS, ASKS), create(2))
-    with pytest.raises(ValueError, match="no decimal"):
-        await stand.handler.handle(Batch([trade(3, "buy", "1x", "1")]))
+    await stand.give(trade(3, "buy", "1x", "1"))
+    (dead,) = stand.other
+    assert isinstance(dead, Dead)
+    assert "1x" in dead.reason
+    await stand.restart()
     assert (await stand.ask(order(4, "buy", "market", quantity="1"))).result is not None
 
 
