@@ -68,6 +68,22 @@ def test_a_portfolio_trades_against_the_simulated_exchange(marketd: Marketd, sim
     for side in ("buy", "sell"):
         assert sum(Decimal(trade["quantity"]) for trade in trades if trade["side"] == side) == Decimal("0.1")
 
+    for ending in ("html", "json", "csv"):
+        written = marketd.run("paper", "report", "demo", "--output", f"demo.{ending}")
+        assert written.returncode == 0, written.stderr
+    page = (marketd.home / "demo.html").read_text()
+    assert page.count("<svg") == 2
+    assert page.count("<tr>") == len(trades) + 6  # three header lines, a position and two balances
+    assert json.loads((marketd.home / "demo.json").read_text())["statistics"]["round_trips"] == 1
+    assert len((marketd.home / "demo.csv").read_text().splitlines()) == len(trades) + 1
+    for arguments, words in (
+        (("nobody", "--output", "n.html"), "there are demo"),
+        (("demo", "--output", "n.pdf"), ".csv"),
+    ):
+        refused = marketd.run("paper", "report", *arguments)
+        assert refused.returncode == 2
+        assert words in refused.stderr
+
     redis = Redis.from_url(marketd.urls()["redis"])
     told = [e for _, fields in redis.xrange("md:paper") for e in msgpack.unpackb(fields[b"events"])]
     redis.close()
