@@ -60,6 +60,11 @@ class Handler(ABC):
     deadline: ClassVar[float] = 30.0
     """Seconds after which one call of `handle` counts as hung."""
 
+    @property
+    def settled(self) -> bool:
+        """Whether all that was handed over is digested for good; until it is, it stays unacknowledged."""
+        return True
+
     async def start(self, state: StateStore) -> None:  # noqa: B027 # optional for handlers without state
         """Prepare: load state, open pools. Called before the first batch and after every restart of the handler."""
 

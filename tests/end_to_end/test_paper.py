@@ -11,11 +11,34 @@ from redis import Redis
 from tests.end_to_end.harness import Marketd, Simulated, get, wait_until
 
 
-def ctl(marketd: Marketd, *arguments: str) -> Any:
-    """The result of a command that must succeed."""
-    answer = marketd.run("ctl", *arguments, "--json")
-    assert answer.returncode == 0, answer.stdout + answer.stderr
-    return json.loads(json.loads(answer.stdout)["result"])
+class Desk:
+    """Sends commands to the running daemon, as a program does."""
+
+    def __init__(self, redis: "Redis[str]") -> None:
+        self.redis = redis
+        self.sent = 0
+
+    def reply(self, command: str, **args: Any) -> dict[str, str]:
+        self.sent += 1
+        identity = f"t{self.sent}"
+        self.redis.xadd("md:commands", {"command": command, "args": json.dumps(args), "id": identity})
+        found = wait_until(
+            f"a reply to {command}",
+            lambda: [fields for _, fields in self.redis.xrange("md:replies") if fields["id"] == identity],
+        )
+        return dict(found[0])
+
+    def result(self, command: str, **args: Any) -> Any:
+        """The result of a command that must succeed."""
+        reply = self.reply(command, **args)
+        assert reply["status"] == "done", reply
+        return json.loads(reply["result"])
+
+    def refused(self, command: str, **args: Any) -> str:
+        """The sentence with which a command is refused."""
+        reply = self.reply(command, **args)
+        assert reply["status"] == "rejected", reply
+        return str(json.loads(reply["error"])["message"])
 
 
 def said(marketd: Marketd, *arguments: str, status: int = 0) -> str:
@@ -29,64 +52,60 @@ def test_a_portfolio_trades_against_the_simulated_exchange(marketd: Marketd, sim
     exchange = simulate(rate=500)
     marketd.configure(exchange.exchange('["BTC/USDT"]'))
     marketd.start().ready()
+    redis = Redis.from_url(marketd.urls()["redis"], decode_responses=True)
+    desk = Desk(redis)
     assert said(marketd, "portfolio.create", "name=demo", 'initial={"USDT": "100000"}') == (
         "demo: opened with 100000 USDT"
     )
-
-    def bought() -> bool:
-        answer = marketd.run("ctl", "buy", "symbol=BTC/USDT", "quantity=0.1")
-        return answer.returncode == 0 and answer.stdout.startswith("bought 0.1 BTC/USDT at ")
-
-    wait_until("the book is known and an order is filled", bought)
-    (position,) = ctl(marketd, "positions")
+    wait_until(
+        "the book is known and an order is filled",
+        lambda: desk.reply("buy", symbol="BTC/USDT", quantity="0.1")["status"] == "done",
+    )
+    (position,) = desk.result("positions")
     assert (position["symbol"], position["quantity"]) == ("BTC/USDT", "0.1")
     assert "stop market" in said(marketd, "position.protect", "symbol=BTC/USDT", "stop_loss=1000")
-    assert "limit at 1 is new" in said(
-        marketd, "paper.order.submit", "symbol=BTC/USDT", "side=buy", "type=limit", "quantity=10", "price=1.00"
-    )
-    assert len(ctl(marketd, "order.list")) == 2
+    resting = desk.result("paper.order.submit", symbol="BTC/USDT", side="buy", type="limit", quantity=10, price=1.5)
+    assert "limit at 1.5 is new" in resting["text"]
+    assert len(desk.result("order.list")) == 2
 
     assert "quantity or quote_quantity is needed" in said(marketd, "buy", "symbol=BTC/USDT", status=1)
-    assert "did you mean" in said(marketd, "sell", "symbol=BTC/USDT", "quantty=1", status=1)
-    assert "write BTC/USDT" in said(marketd, "sell", "symbol=btcusdt", "quantity=1", status=1)
-    assert "did you mean demo" in said(marketd, "positions", "portfolio=dmo", status=1)
-    assert "free are 0" in said(marketd, "sell", "symbol=BTC/USDT", "quantity=500", status=1)
-    assert "did you mean buy" in said(marketd, "bui", status=1)
+    assert "did you mean quantity" in desk.refused("sell", symbol="BTC/USDT", quantty="1")
+    assert "write BTC/USDT" in desk.refused("sell", symbol="btcusdt", quantity="1")
+    assert "did you mean demo" in desk.refused("positions", portfolio="dmo")
+    assert "free are 0" in desk.refused("sell", symbol="BTC/USDT", quantity="500")
+    assert "did you mean buy" in desk.refused("bui")
+    assert "quantity" in desk.refused("buy", symbol="BTC/USDT", quantity="-1")
+    assert "quantity" in desk.refused("buy", symbol="BTC/USDT", quantity="1e5")
 
-    assert said(marketd, "order.cancel_all", "symbol=BTC/USDT") == "2 orders canceled"
+    assert desk.result("order.cancel_all", symbol="BTC/USDT")["text"] == "2 orders canceled"
     assert said(marketd, "position.close", "symbol=BTC/USDT").startswith("sold 0.1 BTC/USDT at ")
-    assert "orders are canceled" in said(marketd, "trading.halt")
-    assert "trading is halted" in said(marketd, "buy", "symbol=BTC/USDT", "quantity=0.1", status=1)
-    assert "resumes in demo" in said(marketd, "trading.resume")
+    assert "orders are canceled" in desk.result("trading.halt")["text"]
+    assert "trading is halted" in desk.refused("buy", symbol="BTC/USDT", quantity="0.1")
+    assert "resumes in demo" in desk.result("trading.resume")["text"]
 
-    performance = ctl(marketd, "performance")
+    performance = desk.result("performance")
     assert performance["statistics"]["round_trips"] == 1
     assert len(performance["equity"]) >= 2
-    (listed,) = ctl(marketd, "portfolio.list")
+    (listed,) = desk.result("portfolio.list")
     assert listed["portfolio"] == "demo"
-    trades = ctl(marketd, "trades")
+    assert desk.result("portfolio.get")["balances"][1]["asset"] == "USDT"
+    trades = desk.result("trades")
     for side in ("buy", "sell"):
         assert sum(Decimal(trade["quantity"]) for trade in trades if trade["side"] == side) == Decimal("0.1")
 
-    for ending in ("html", "json", "csv"):
-        written = marketd.run("paper", "report", "demo", "--output", f"demo.{ending}")
-        assert written.returncode == 0, written.stderr
+    written = marketd.run("paper", "report", "demo", "--output", "demo.html")
+    assert written.returncode == 0, written.stderr
     page = (marketd.home / "demo.html").read_text()
     assert page.count("<svg") == 2
     assert page.count("<tr>") == len(trades) + 6  # three header lines, a position and two balances
-    assert json.loads((marketd.home / "demo.json").read_text())["statistics"]["round_trips"] == 1
-    assert len((marketd.home / "demo.csv").read_text().splitlines()) == len(trades) + 1
-    for arguments, words in (
-        (("nobody", "--output", "n.html"), "there are demo"),
-        (("demo", "--output", "n.pdf"), ".csv"),
-    ):
-        refused = marketd.run("paper", "report", *arguments)
-        assert refused.returncode == 2
-        assert words in refused.stderr
-
-    redis = Redis.from_url(marketd.urls()["redis"])
-    told = [e for _, fields in redis.xrange("md:paper") for e in msgpack.unpackb(fields[b"events"])]
+    refused = marketd.run("paper", "report", "nobody", "--output", "nobody.csv")
+    assert refused.returncode == 2
+    assert "there are demo" in refused.stderr
     redis.close()
+
+    plain = Redis.from_url(marketd.urls()["redis"])
+    told = [e for _, fields in plain.xrange("md:paper") for e in msgpack.unpackb(fields[b"events"])]
+    plain.close()
     assert [event["seq"] for event in told] == list(range(1, len(told) + 1))
     assert {"order", "fill", "position", "balance", "equity", "portfolio"} <= {event["type"] for event in told}
     status, text = get(f"{marketd.http}/metrics")

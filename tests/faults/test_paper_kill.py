@@ -54,6 +54,12 @@ def replies(redis: "Redis[bytes]") -> dict[str, dict[str, str]]:
     }
 
 
+def answered(redis: "Redis[bytes]", identity: str) -> None:
+    """Wait until everything that was sent is answered: commands are carried out in order."""
+    send(redis, identity, "ping")
+    wait_until("every command is answered", lambda: identity in replies(redis), 120)
+
+
 class Trader:
     """Sends orders as fast as they come to mind, until the server is gone."""
 
@@ -65,7 +71,7 @@ class Trader:
         end = time.monotonic() + seconds
         while time.monotonic() < end:
             self.one(redis)
-            time.sleep(0.01)  # a hundred commands a second are plenty to be caught in the middle of one
+            time.sleep(0.02)  # enough commands to be caught in the middle of one
 
     def one(self, redis: "Redis[bytes]") -> None:
         self.sent += 1
@@ -146,17 +152,15 @@ def test_kill_9_while_orders_trade_loses_and_doubles_nothing(marketd: Marketd, s
         lambda: fills(f"try{time.monotonic()}") and asyncio.run(_tables(urls["dsn"]))["paper_fills"],
     )
     trader = Trader(chance)
-    for _ in range(KILLS):
-        try:
-            trader.trade(redis, chance.uniform(0.3, 1.5))
-        finally:
-            marketd.stop(signal.SIGKILL)
+    for number in range(KILLS):
+        trader.trade(redis, chance.uniform(0.3, 1.5))
+        marketd.stop(signal.SIGKILL)
         redis.close()
         marketd.start().ready()
         redis = Redis.from_url(marketd.urls()["redis"])
+        answered(redis, f"ping{number}")
     trader.trade(redis, 0.5)
-    send(redis, "last", "ping")
-    wait_until("every command is answered", lambda: "last" in replies(redis))
+    answered(redis, "last")
     exchange.control("pause", "POST")
 
     def settled() -> bool:

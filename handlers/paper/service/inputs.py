@@ -22,7 +22,16 @@ class Passed(msgspec.Struct, frozen=True, tag_field="type", tag="passed"):
     ts: int
 
 
-Input: TypeAlias = Trade | Book | Ticker | MarkPrice | PaperCommand | Listed | Passed
+class Lost(msgspec.Struct, frozen=True, tag_field="type", tag="lost"):
+    """A feed has ended or fallen silent at `ts` (ns); `symbol` "*" for all of an exchange's."""
+
+    ts: int
+    exchange: str
+    symbol: str
+    channel: str
+
+
+Input: TypeAlias = Trade | Book | Ticker | MarkPrice | PaperCommand | Listed | Passed | Lost
 """Everything that changes paper trading, in the order in which it was taken in."""
 
 _encoder: Final = msgspec.msgpack.Encoder()

@@ -14,7 +14,7 @@ from handlers.paper import snapshot, units
 from handlers.paper.engine import Engine
 from handlers.paper.instrument import Instrument
 from handlers.paper.portfolio import Portfolio
-from handlers.paper.service.inputs import Input, Listed, Passed
+from handlers.paper.service.inputs import Input, Listed, Lost, Passed
 from handlers.paper.service.tasks import Declined, Tasks
 
 SAMPLE: Final = 60 * SECOND
@@ -68,6 +68,8 @@ class PaperTrading:
         if isinstance(item, Passed):
             self.engine.advance(item.ts)
             return True
+        if isinstance(item, Lost):
+            return self._lost(item)
         if type(item) is Ticker:
             market = self.engine.markets.get((item.exchange, item.symbol))
             if market is None or market.has_book:
@@ -79,6 +81,18 @@ class PaperTrading:
             return False
         self.engine.list_instrument(Instrument(listed.exchange, listed.spec))
         return True
+
+    def _lost(self, lost: Lost) -> bool:
+        """What nobody delivers any more is not traded on, until a new snapshot or ticker comes."""
+        found = False
+        for (exchange, symbol), market in self.engine.markets.items():
+            if exchange == lost.exchange and lost.symbol in ("*", symbol):
+                channel, event = ("book", "Book") if market.has_book else ("ticker", "Ticker")
+                latest = market.latest.get(event)
+                if channel == lost.channel and latest is not None and latest.recv < lost.ts:
+                    market.lose_sync()
+                    found = True
+        return found
 
     def _command(self, command: PaperCommand) -> bool:
         if command.id in self._done:

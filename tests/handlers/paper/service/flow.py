@@ -48,6 +48,8 @@ class Stand:
         self.clock = ManualClock()
         self.stream: list[PaperEvent] = []
         self.other: list[Event] = []
+        self.unsettled: list[Event] = []
+        """What was handed over and is not acknowledged."""
         self.handler = self._made()
 
     def _made(self) -> PaperHandler:
@@ -68,14 +70,25 @@ class Stand:
         return self
 
     async def restart(self) -> None:
-        """The process has died; another one begins."""
+        """The process has died; another one begins, and gets again what was not acknowledged."""
         await self.handler.close()
         self.handler = self._made()
         await self.handler.start(LocalState())
+        if self.unsettled:
+            await self.give()
 
     async def give(self, *events: Event) -> list[PaperEvent]:
-        """Hand over a batch and publish what comes back; return it."""
-        return self.publish(await self.handler.handle(Batch(events)))
+        """Hand over a batch behind what is not acknowledged, publish what comes back and return it."""
+        batch = Batch([*self.unsettled, *events])
+        self.unsettled += events
+        told = self.publish(await self.handler.handle(batch))
+        self.acknowledge()
+        return told
+
+    def acknowledge(self) -> None:
+        """Forget what was handed over, once the handler has it for good."""
+        if self.handler.settled:
+            self.unsettled.clear()
 
     def publish(self, events: Sequence[Event]) -> list[PaperEvent]:
         told = [event for event in events if isinstance(event, PaperEvent)]

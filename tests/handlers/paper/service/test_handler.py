@@ -7,13 +7,14 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from bus.clock import MILLISECOND, SECOND
 from bus.errors import StoreUnavailable
-from bus.events import Dead, Event, Quality
+from bus.events import Dead, Event, Feed, Quality
 from bus.handler import Batch
 from bus.paper import FillReport, OrderReport, PaperReply
-from handlers.paper.service import PaperHandler, handler, journal
+from handlers.paper.service import PaperHandler, journal, keeper
 from tests.handlers.paper.service.flow import SYMBOL, Stand, book, command, create, order, trade
 
 BIDS, ASKS = {"99.00": "2", "98.00": "5"}, {"101.00": "1", "102.00": "5"}
@@ -143,15 +144,26 @@ async def test_a_symbol_without_a_book_trades_on_best_prices_and_says_so(stand: 
 
 
 async def test_a_book_that_was_not_seen_to_begin_is_asked_for(stand: Stand):
-    import msgspec  # noqa: PLC0415 # here alone
-
-    delta = msgspec.structs.replace(book(1, BIDS, {}), kind="delta", first_id=1, prev_id=None)
+    delta = replace(book(1, BIDS, {}), kind="delta", first_id=1, prev_id=None)
     await stand.give(delta)
     (asked,) = stand.other
     assert isinstance(asked, Quality)
     assert (asked.rule, asked.symbol) == ("unknown_book", SYMBOL)
-    await stand.give(msgspec.structs.replace(delta, recv=delta.recv + SECOND))
+    await stand.give(replace(delta, recv=delta.recv + SECOND))
     assert len(stand.other) == 1
+
+
+async def test_a_book_that_nobody_delivers_any_more_fills_nothing(stand: Stand):
+    await stand.give(book(1, BIDS, ASKS), create(2))
+    down = Feed(book(5, {}, {}).recv, "binance", SYMBOL, "book", "down")
+    await stand.give(replace(down, channel="trade"), replace(down, ts=down.ts - 10), replace(down, state="live"))
+    assert (await stand.ask(order(4, "buy", "market", quantity="0.1"))).result is not None
+    await stand.give(replace(down, symbol="*"))
+    assert (await stand.ask(order(6, "buy", "market", quantity="0.1"))).code == "NO_LIQUIDITY"
+    await stand.restart()
+    assert (await stand.ask(order(7, "buy", "market", quantity="0.1"))).code == "NO_LIQUIDITY"
+    await stand.give(book(8, BIDS, ASKS))
+    assert (await stand.ask(order(9, "buy", "market", quantity="0.1"))).result is not None
 
 
 async def test_time_passes_without_events(stand: Stand):
@@ -180,13 +192,13 @@ async def test_a_bad_number_is_kept_as_a_dead_letter_and_leaves_everything_as_it
 async def test_the_journal_stays_short_and_a_restart_goes_through_little_of_it(
     stand: Stand, monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setattr(handler, "SNAPSHOT_INPUTS", 20)
+    monkeypatch.setattr(keeper, "SNAPSHOT_INPUTS", 20)
     await stand.give(book(1, BIDS, ASKS), create(2))
     for number in range(100):
         await stand.give(order(number + 3, "buy", "limit", f"n{number}", quantity="0.1", price="90"))
         assert len(await stand.rows("paper_journal")) <= 45
     await stand.restart()
-    assert stand.handler._inputs <= 20
+    assert stand.handler._keeper.inputs <= 20
     assert len(await stand.rows("paper_orders")) == 100
     canceled = await stand.ask(command(200, "order.cancel_all"))
     assert canceled.result is not None
@@ -226,7 +238,9 @@ STEPS = st.lists(
         st.sampled_from(["sell", "buy", "book", "order", "market", "cancel", "protect", "halt"]),
         st.integers(95, 105),
         st.integers(1, 30),
-        st.sampled_from(["", "", "", "before", "after", "kill before", "kill after", "kill unpublished", "restart"]),
+        st.sampled_from(
+            ["", "", "", "before", "after", "kill before", "kill after", "kill unpublished", "restart", "tick"]
+        ),
     ),
     min_size=5,
     max_size=25,
@@ -259,11 +273,11 @@ async def _run(stand: Stand, flow: Sequence[tuple[Event, str]], crashing: Crashi
     """Feed a flow as a subscription would: what was not acknowledged comes again, here with the event before it."""
     before: list[Event] = []
     for event, crash in flow:
-        batch = Batch([*before[-1:], event])
-        crashing.next = crash.removeprefix("kill ") if crash not in {"restart", "kill unpublished"} else ""
+        crashing.next = crash.removeprefix("kill ") if crash not in {"restart", "kill unpublished", "tick"} else ""
+        stand.unsettled += [*before[-1:], event]
         while True:
             try:
-                told = await stand.handler.handle(batch)
+                told = await stand.handler.handle(Batch(stand.unsettled))
             except StoreUnavailable:
                 if crash.startswith("kill"):
                     await stand.restart()
@@ -273,11 +287,17 @@ async def _run(stand: Stand, flow: Sequence[tuple[Event, str]], crashing: Crashi
                 await stand.restart()
                 continue
             stand.publish(told)
+            stand.acknowledge()
             break
+        if crash == "tick":
+            crashing.next = "after"
+            stand.publish(await stand.handler.tick(0))
         if crash == "restart":
             await stand.restart()
         before.append(event)
+    crashing.next = ""
     stand.publish(await stand.handler.tick(0))
+    assert stand.handler.settled
 
 
 @settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -310,7 +330,7 @@ async def test_crashes_anywhere_lose_and_double_nothing(
 async def test_a_process_that_has_lost_its_turn_stores_nothing(stand: Stand):
     await stand.give(book(1, BIDS, ASKS), create(2))
     old = stand.handler
-    stand.handler = PaperHandler(stand.dsn, old._newest, stand.clock)
+    stand.handler = PaperHandler(stand.dsn, old._keeper._newest, stand.clock)
     assert (await stand.ask(order(3, "buy", "market", quantity="1"))).result is not None
     with pytest.raises(StoreUnavailable, match="another process"):
         await old.handle(Batch([order(4, "buy", "market", quantity="1")]))
