@@ -4,6 +4,7 @@ from handlers.paper.compile import Refused
 from handlers.paper.desk import Desk
 from handlers.paper.orders import Order
 from handlers.paper.placing import place
+from handlers.paper.portfolio import Portfolio
 
 
 def protect(desk: Desk, parent: Order) -> None:
@@ -25,11 +26,10 @@ def _cover(
     desk: Desk, parent: Order, order_id: str, more: int, *, price: int | None = None, stop: int | None = None
 ) -> None:
     portfolio = desk.portfolio
+    order_id = _unused_or_open(portfolio, order_id)
     if order_id in portfolio.open:
         _grow(desk, portfolio.open[order_id][0], more)
         return
-    if portfolio.known(order_id):
-        return  # the position has been closed by the other one, or by hand
     child = Order(
         id=order_id,
         buy=not parent.buy,
@@ -47,6 +47,15 @@ def _cover(
         place(desk, child, forced=True)
     except Refused as refused:
         reject(desk, child, refused)
+
+
+def _unused_or_open(portfolio: Portfolio, name: str) -> str:
+    """Return the id of the order that is to cover more: the one that does so far, or a new one if that has ended."""
+    order_id, number = name, 1
+    while portfolio.known(order_id) and order_id not in portfolio.open:
+        number += 1
+        order_id = f"{name}{number}"
+    return order_id
 
 
 def _grow(desk: Desk, child: Order, more: int) -> None:

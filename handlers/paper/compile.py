@@ -48,7 +48,9 @@ def compile_order(request: OrderRequest, market: Market, settings: Settings, seq
         order.take_profit = price_of(instrument, request.take_profit, "take-profit price")
     if request.stop_loss is not None:
         order.stop_loss = price_of(instrument, request.stop_loss, "stop-loss price")
-    if request.quote_quantity is not None and kind == "market":
+    if request.quote_quantity is not None:
+        if kind != "market" or request.quantity is not None:
+            raise Refused("LOT_SIZE", "a quote quantity is for market orders, instead of a quantity")
         order.quote = _positive_money(request.quote_quantity)
     else:
         order.quantity = quantity_of(instrument, request.quantity)
@@ -71,8 +73,10 @@ def price_of(instrument: Instrument, text: str | None, what: str) -> int:
 
 def quantity_of(instrument: Instrument, text: str | None) -> int:
     """Return a quantity in atoms. Raises Refused when it is missing, not above 0, or off the lot step."""
+    if text is None:
+        raise Refused("LOT_SIZE", "this order needs a quantity")
     try:
-        size = units.parse(text or "", instrument.size_decimals)
+        size = units.parse(text, instrument.size_decimals)
     except ValueError:
         size = -1
     if size <= 0 or size % instrument.step:
@@ -95,7 +99,9 @@ def check_notional(order: Order, market: Market) -> None:
 
 
 def _trail(order: Order, request: OrderRequest, instrument: Instrument) -> None:
-    """Read a trailing stop's distance; one of the two is needed."""
+    """Read a trailing stop's distance."""
+    if (request.trail_amount is None) == (request.trail_bps is None):
+        raise Refused("PRICE_FILTER", "a trailing stop needs a distance, in basis points or as an amount")
     if request.trail_amount is not None:
         order.trail_amount = price_of(instrument, request.trail_amount, "trailing distance")
         return

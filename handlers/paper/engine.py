@@ -1,14 +1,13 @@
 """The matching engine: market events and commands in, reports out. No I/O, no clock of its own, no chance.
 
 Time is that of its inputs, integer nanoseconds; it never goes back. What comes again changes nothing: events are told
-by their receive time, which rises with every frame of an exchange, and commands by their position.
+by their receive time, which rises with every frame of an exchange, or by their ids, and commands by their position.
 """
 
 from collections.abc import Mapping
 from heapq import heappop, heappush
 from typing import Final
 
-from bus.events import Book, MarkPrice, Ticker, Trade
 from bus.paper import AnyPaperReport, CommandRejected, OrderReport, Reason
 from handlers.paper import halting
 from handlers.paper.amend import amend
@@ -21,7 +20,7 @@ from handlers.paper.market import Market, Tradable
 from handlers.paper.orders import OrderRequest
 from handlers.paper.placing import place
 from handlers.paper.portfolio import EngineClock, Portfolio
-from handlers.paper.reactions import on_book, on_levels, on_mark, on_print
+from handlers.paper.reactions import react
 from handlers.paper.settings import Settings
 
 ENDED_EXPIRIES: Final = 1_000
@@ -94,43 +93,12 @@ class Engine:
         if market is None or event.source == "backfill" or market.is_again(event):
             return False
         self.advance(event.recv)
-        self._take_in(market, event)
-        if market.mark_to_book():
-            self._marked(market)
+        react(market, event)
+        market.remember(event)
         for desk in market.desks:
             if desk.portfolio.ledger.touched:
                 self._settle(desk.portfolio)
         return True
-
-    def _take_in(self, market: Market, event: Tradable) -> None:
-        if type(event) is Trade:
-            trade = market.trade(event)
-            for desk in market.desks:
-                on_print(desk, trade)
-        elif type(event) is Book:
-            self._levels(market, *market.book(event))
-        elif type(event) is Ticker:
-            self._levels(market, *market.ticker(event))
-        elif type(event) is MarkPrice and market.mark_price(event):
-            self._marked(market)
-
-    def _levels(self, market: Market, bids: list[int], asks: list[int]) -> None:
-        """Levels have changed: renew what was taken there, shorten queues, then fill what the other side reaches."""
-        if bids or asks:
-            for desk in market.desks:
-                on_levels(desk, market.bids, bids)
-                on_levels(desk, market.asks, asks)
-                on_book(desk)
-
-    def _marked(self, market: Market) -> None:
-        """The mark has moved: value positions anew, and fire the stops that watch it."""
-        for desk in market.desks:
-            portfolio = desk.portfolio
-            if desk.position.base or portfolio.unpriced:
-                desk.revalue()
-                portfolio.see()
-                halting.guard(portfolio)
-            on_mark(desk)
 
     # time
 

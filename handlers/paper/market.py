@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
 import msgspec
 
+from bus.book import BookSequence
 from bus.events import Book, Level, MarkPrice, Ticker, Trade
 from handlers.paper.book import BookSide
 from handlers.paper.instrument import Instrument
@@ -30,7 +31,7 @@ class Print(NamedTuple):
 
 
 class Latest(msgspec.Struct):
-    """The last receive time of a channel, and the events that have it: those of one frame share it."""
+    """The latest receive time of a channel, and the events that have it: those of one frame share it."""
 
     recv: int
     events: list[Tradable]
@@ -53,11 +54,15 @@ class Market:
         self.mark_stated = False
         self.has_book = False
         """Whether a book has been seen: best prices alone are no longer looked at then."""
-        self.in_sync = True
-        self.book_id: int | None = None
+        self.sequence = BookSequence()
         self.latest: dict[str, Latest] = {}
         """The last event of each channel: what comes again is older, or one of these."""
         self.desks: list[Desk] = []
+
+    @property
+    def in_sync(self) -> bool:
+        """Whether the book is known, and can be filled from."""
+        return self.sequence.in_sync
 
     def bid(self) -> int | None:
         """Return the best bid's price."""
@@ -77,36 +82,33 @@ class Market:
         return Print(price, size, sold, gone)
 
     def book(self, event: Book) -> tuple[list[int], list[int]]:
-        """Take in a snapshot or a delta; return the keys of the levels that changed, of both sides."""
+        """Take in a snapshot or a delta; return the keys of the levels that changed, of both sides.
+
+        After a gap the book is not known until the next snapshot: nothing can be filled from it.
+        """
         bids, asks = self._levels(event.bids, 1), self._levels(event.asks, -1)
+        if not self.sequence.follow(event):
+            if self.has_book and not self.in_sync:
+                self.bids.withhold()
+                self.asks.withhold()
+            return [], []
         if event.kind == "snapshot":
             self.has_book = True
-            self.in_sync, self.book_id = True, event.last_id
             return self.bids.replace(_present(bids)), self.asks.replace(_present(asks))
-        if not self.in_sync or not self.has_book or self._is_old(event):
-            return [], []
-        if not self._continues(event):
-            self.lose_sync()
-            return [], []
-        self.book_id = event.last_id
         return (
             [key for key, size in bids if self.bids.set(key, size)],
             [key for key, size in asks if self.asks.set(key, size)],
         )
 
-    def lose_sync(self) -> None:
-        """The book is not known until the next snapshot: nothing can be filled from it."""
-        self.in_sync = False
-        self.bids.withhold()
-        self.asks.withhold()
-
     def ticker(self, event: Ticker) -> tuple[list[int], list[int]]:
         """Take in best bid and ask, where there is no book: they are all that is displayed then."""
         if self.has_book:
             return [], []
-        bids = self._best(self.bids, event.bid, event.bid_size)
-        asks = self._best(self.asks, event.ask, event.ask_size)
-        return bids, asks
+        bids, asks = self._best(event.bid, event.bid_size, 1), self._best(event.ask, event.ask_size, -1)
+        return (
+            [] if bids is None else self.bids.replace(bids),
+            [] if asks is None else self.asks.replace(asks),
+        )
 
     def mark_price(self, event: MarkPrice) -> bool:
         """Take in the exchange's own mark; return whether it moved."""
@@ -115,18 +117,26 @@ class Market:
         return self.mark != before
 
     def is_again(self, event: Tradable) -> bool:
-        """Whether an event has been here before; from now on it has."""
-        recv = event.recv
+        """Whether an event has been here before.
+
+        Deltas that were held until a snapshot came are older than it: they are told by the id that they follow on.
+        """
+        latest = self.latest.get(type(event).__name__)
+        if latest is None or event.recv > latest.recv:
+            return False
+        if type(event) is Book and event.prev_id is not None and event.prev_id == self.sequence.last_id:
+            return False
+        return event.recv < latest.recv or event in latest.events
+
+    def remember(self, event: Tradable) -> None:
+        """Know an event, which is new, when it comes again."""
         latest = self.latest.get(type(event).__name__)
         if latest is None:
-            self.latest[type(event).__name__] = Latest(recv, [event])
-        elif recv > latest.recv:
-            latest.recv, latest.events = recv, [event]
-        elif recv < latest.recv or event in latest.events:
-            return True
-        else:
+            self.latest[type(event).__name__] = Latest(event.recv, [event])
+        elif event.recv > latest.recv:
+            latest.recv, latest.events = event.recv, [event]
+        elif event.recv == latest.recv:
             latest.events.append(event)
-        return False
 
     def mark_to_book(self) -> bool:
         """Follow the book, or the last print, with the mark; return whether it moved."""
@@ -143,22 +153,8 @@ class Market:
         prices, sizes = self.instrument.prices, self.instrument.sizes
         return [(sign * prices[price], sizes[size]) for price, size in levels]
 
-    def _best(self, side: BookSide, price: str | None, size: str | None) -> list[int]:
-        if price is None or size is None:
-            return []
-        return side.replace(_present([(side.sign * self.instrument.prices[price], self.instrument.sizes[size])]))
-
-    def _is_old(self, delta: Book) -> bool:
-        """Whether a delta is in the book already; see `bus.book.BookBuilder`."""
-        if self.book_id is None or delta.last_id is None or delta.prev_id == self.book_id:
-            return False
-        return delta.last_id <= self.book_id
-
-    def _continues(self, delta: Book) -> bool:
-        """Whether a delta follows on the last one; see `bus.book.BookBuilder`."""
-        if self.book_id is None or (delta.prev_id is None and delta.first_id is None):
-            return True
-        return delta.prev_id == self.book_id or (delta.first_id is not None and delta.first_id <= self.book_id + 1)
+    def _best(self, price: str | None, size: str | None, sign: int) -> dict[int, int] | None:
+        return None if price is None or size is None else _present(self._levels([(price, size)], sign))
 
 
 def _present(levels: Iterable[tuple[int, int]]) -> dict[int, int]:

@@ -36,8 +36,8 @@ class Queue:
         """Add an order at the end, behind all that is displayed."""
         behind = displayed - self.ahead
         if behind > 0 or not self.segments:
-            self.segments.append(Segment(max(0, behind)))
-            self.ahead = max(self.ahead, displayed)
+            self.segments.append(Segment(behind))
+            self.ahead = displayed
         segment = self.segments[-1]
         segment.orders[order.id] = order
         self._where[order.id] = segment

@@ -2,15 +2,53 @@
 
 from typing import Final
 
+from bus.events import Book, MarkPrice, Ticker, Trade
 from handlers.paper.book import BookSide
 from handlers.paper.desk import Desk
 from handlers.paper.fills import fill
-from handlers.paper.market import Print
+from handlers.paper.halting import guard
+from handlers.paper.market import Market, Print, Tradable
 from handlers.paper.placing import fire
 from handlers.paper.queues import RestingSide
 from handlers.paper.triggers import Watch
 
 _REDUCED: Final = "there is nothing left to reduce"
+
+
+def react(market: Market, event: Tradable) -> None:
+    """Let all who trade on a market meet an event, then value what they hold. Raises ValueError for no numbers."""
+    if type(event) is Trade:
+        trade = market.trade(event)
+        for desk in market.desks:
+            on_print(desk, trade)
+    elif type(event) is Book:
+        _levels(market, *market.book(event))
+    elif type(event) is Ticker:
+        _levels(market, *market.ticker(event))
+    elif type(event) is MarkPrice and market.mark_price(event):
+        _marked(market)
+    if market.mark_to_book():
+        _marked(market)
+
+
+def _levels(market: Market, bids: list[int], asks: list[int]) -> None:
+    """Levels have changed: renew what was taken there, shorten queues, then fill what the other side reaches."""
+    if bids or asks:
+        for desk in market.desks:
+            on_levels(desk, market.bids, bids)
+            on_levels(desk, market.asks, asks)
+            on_book(desk)
+
+
+def _marked(market: Market) -> None:
+    """The mark has moved: value positions anew, and fire the stops that watch it."""
+    for desk in market.desks:
+        portfolio = desk.portfolio
+        if desk.position.base or portfolio.unpriced:
+            desk.revalue()
+            portfolio.see()
+            guard(portfolio)
+        on_mark(desk)
 
 
 def on_print(desk: Desk, trade: Print) -> None:
@@ -23,8 +61,7 @@ def on_print(desk: Desk, trade: Print) -> None:
     key = price if sold else -price
     if own.keys and own.keys[-1] >= key:
         left = _through(desk, own, key, size)
-        if left and key in own.queues:
-            _at(desk, own, key, price, left)
+        _at(desk, own, key, price, left)
     watch = desk.watches["last"]
     if watch:
         _watch(desk, watch, price)

@@ -163,8 +163,8 @@ def _scenario(found: dict[str, Any]) -> Scenario:
     steps = found.get("steps")
     for number, step in enumerate(steps if isinstance(steps, list) else ()):
         if isinstance(step, dict):
-            _check_words(step, f"steps[{number}]")
             _name_redelivered(step)
+            _check_words(step, f"steps[{number}]")
     scenario = msgspec.convert(found, Scenario)
     instrument = Instrument(EXCHANGE, scenario.config.instrument)
     Portfolio(PORTFOLIO, scenario.initial or {instrument.spec.quote: "0"}, scenario.settings(), [], EngineClock())
@@ -189,9 +189,9 @@ def _check_words(step: dict[str, Any], where: str) -> None:
 
 def _name_redelivered(step: dict[str, Any]) -> None:
     """The schema says that a restart lists times, not under which name: any list of a restart is that."""
-    if step["type"] == "restart":
-        lists = [value for value in step.values() if isinstance(value, list)]
-        step["redeliver"] = [t for times in lists for t in times]
+    if step.get("type") == "restart":
+        names = [name for name, value in step.items() if isinstance(value, list)]
+        step["redeliver"] = [t for name in names for t in step.pop(name)]
 
 
 def _check_steps(steps: Iterable[Step], instrument: Instrument) -> None:
@@ -201,6 +201,8 @@ def _check_steps(steps: Iterable[Step], instrument: Instrument) -> None:
         if step.t < before:
             raise ValueError(f"steps[{number}]: t={step.t} comes after t={before}")
         before = step.t
+        if isinstance(step, OrderStep) and step.tif == "GTD" and step.expire_t is None:
+            raise ValueError(f"steps[{number}]: an order that is good till a date needs its expire_t")
         match step:
             case BookStep():
                 levels = [*step.bids, *step.asks]

@@ -5,6 +5,7 @@ JSON, because its integers have no limit; amounts are in the engine's own units.
 
 import msgspec
 
+from bus.book import BookSequence
 from handlers.paper.account import Balance, Position
 from handlers.paper.book import BookSide
 from handlers.paper.commands import InFlight
@@ -36,8 +37,7 @@ class MarketState(msgspec.Struct):
     mark: int | None
     mark_stated: bool
     has_book: bool
-    in_sync: bool
-    book_id: int | None
+    sequence: BookSequence
     latest: dict[str, Latest]
     portfolios: list[str]
 
@@ -133,8 +133,7 @@ def _market_state(market: Market) -> MarketState:
         market.mark,
         market.mark_stated,
         market.has_book,
-        market.in_sync,
-        market.book_id,
+        market.sequence,
         market.latest,
         [desk.portfolio.name for desk in market.desks],
     )
@@ -144,7 +143,7 @@ def _restore_market(market: Market, state: MarketState) -> None:
     _restore_side(market.bids, state.bids)
     _restore_side(market.asks, state.asks)
     market.last, market.mark, market.mark_stated = state.last, state.mark, state.mark_stated
-    market.has_book, market.in_sync, market.book_id = state.has_book, state.in_sync, state.book_id
+    market.has_book, market.sequence = state.has_book, state.sequence
     market.latest = state.latest
 
 

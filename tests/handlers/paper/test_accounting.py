@@ -34,6 +34,12 @@ def _play(settings: Settings | None = None, **initial: str) -> Play:
         ({"quantity": "-1"}, "LOT_SIZE"),
         ({"quantity": None}, "LOT_SIZE"),
         ({"quantity": "much"}, "LOT_SIZE"),
+        ({"quote_quantity": "50"}, "LOT_SIZE"),
+        ({"quote_quantity": "50", "quantity": None}, "LOT_SIZE"),
+        ({"quote_quantity": "50", "order_type": "market"}, "LOT_SIZE"),
+        ({"quote_quantity": "0", "quantity": None, "order_type": "market"}, "LOT_SIZE"),
+        ({"quote_quantity": "x", "quantity": None, "order_type": "market"}, "LOT_SIZE"),
+        ({"order_type": "trailing_stop_market", "trail_bps": "9", "trail_amount": "1"}, "PRICE_FILTER"),
         ({"quantity": "0.05"}, "MIN_NOTIONAL"),
         ({"quantity": "1000", "price": "100.00", "post_only": True}, "POST_ONLY_WOULD_TAKE"),
         ({"quantity": "1000"}, "INSUFFICIENT_BALANCE"),
@@ -48,7 +54,7 @@ def test_what_cannot_be_is_refused_with_a_code_and_moves_nothing(order, reason):
     assert play.state("a").startswith("REJECTED 0/")
     assert play.balance("USDT") == "10000 0"
     assert play.fills() == []
-    play.order(**{**wanted, "quantity": "1", "price": "99.00"})
+    play.order("a", "buy", "limit", "1", price="99.00")
     assert play.refused() == ["a DUPLICATE_ORDER_ID"]  # its id is used up
 
 
@@ -132,6 +138,16 @@ def test_average_cost_and_realised_results():
     assert money_text(play.position.realized) == "3.5"  # 1.5 x (109 - 320/3), exact
     assert play.equity() == "10007"
     assert money_text(play.position.cost) == "160"
+
+
+def test_a_cost_that_does_not_come_out_even_is_split_to_18_decimals_and_adds_up():
+    play = _play(Settings(Fees("0", "0")))
+    play.market("a", "buy", "1")
+    play.book("109.00*5", "110.00*5")
+    play.market("b", "buy", "2")
+    play.market("c", "sell", "1")
+    assert money_text(play.position.realized) == "2.333333333333333334"
+    assert money_text(play.position.cost) == "213.333333333333333334"
 
 
 def test_what_an_account_starts_with_counts_from_its_first_price():

@@ -1,17 +1,21 @@
 """The engine beside the plain matcher of reference.py on random flows: fill for fill, digit for digit."""
 
+import json
 from decimal import Decimal
 from typing import Any
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec.structs import asdict
 
 from bus.clock import MILLISECOND
 from bus.paper import CommandRejected, FillReport, OrderReport
 from handlers.paper import units
 from handlers.paper.engine import Engine
+from handlers.paper.scenario import run
+from handlers.paper.scenario_file import read
 from handlers.paper.settings import Fees, Settings
-from tests.handlers.paper.flows import NAME, Op, apply, engine, flows
+from tests.handlers.paper.flows import NAME, SPEC, Op, apply, engine, flows
 from tests.handlers.paper.reference import Order, Reference
 
 
@@ -116,3 +120,42 @@ def test_the_engine_agrees_with_a_plain_matcher(flow: list[Op], stp: Any, curren
             balance = ledger.balance(asset)
             assert Decimal(units.money_text(balance.total)) == reference.owned(side)
             assert Decimal(units.money_text(balance.locked)) == reference.locked(side)
+
+
+@settings(max_examples=50, deadline=None)
+@given(flow=flows(), stp=st.sampled_from(["EXPIRE_MAKER", "EXPIRE_BOTH"]))
+def test_a_scenario_file_of_a_flow_comes_to_the_same(flow: list[Op], stp: Any):
+    steps = [_step(op, t) for t, op in enumerate(flow, 1) if op[0] != "amend"]
+    config = {"instrument": asdict(SPEC), "stp": stp, "fees": {"maker": "0.0002", "taker": "0.0005"}}
+    expect = {"fills": [], "balances": {"USDT": {}, "BTC": {}}, "command_rejections": []}
+    scenario = {"id": "S", "config": config, "initial": {"USDT": "2500"}, "steps": steps, "expect": expect}
+    [read_back] = read(json.dumps({"scenarios": [scenario]}).encode())
+    computed = run(read_back).computed
+    reference = Reference(Decimal(2500), Decimal("0.0002"), Decimal("0.0005"), received=False, stp=stp)
+    for t, op in enumerate(flow, 1):
+        if op[0] != "amend":
+            _apply(reference, op, t)
+    assert [(fill["order"], Decimal(fill["price"]), Decimal(fill["qty"])) for fill in computed["fills"]] == [
+        (order, price, size) for order, price, size, _, _ in reference.fills
+    ]
+    assert [(refused["id"], refused["reason"]) for refused in computed["command_rejections"]] == reference.refused
+    for asset, side in (("USDT", "buy"), ("BTC", "sell")):
+        assert Decimal(computed["balances"][asset]["total"]) == reference.owned(side)
+        assert Decimal(computed["balances"][asset]["locked"]) == reference.locked(side)
+
+
+def _step(op: Op, t: int) -> dict[str, Any]:
+    match op:
+        case ("book", bids, asks):
+            return {"t": t, "type": "book", "bids": bids, "asks": asks}
+        case ("level", side, price, size):
+            return {"t": t, "type": "level", "side": side, "price": price, "size": size}
+        case ("trade", side, price, size):
+            return {"t": t, "type": "trade", "aggressor": side, "price": price, "size": size}
+        case ("cancel", order_id):
+            return {"t": t, "type": "cancel", "id": order_id}
+    words = {"quantity": "qty", "quote_quantity": "quote_qty", "stop_price": "stop", "time_in_force": "tif"}
+    order = {words.get(word, word): value for word, value in op[1].items()}
+    if "expire" in order:
+        order["expire_t"] = order.pop("expire") // MILLISECOND
+    return {"t": t, "type": "order", **order}

@@ -209,8 +209,40 @@ def test_a_break_in_the_book_fills_nothing_until_the_next_snapshot():
     assert play.fills() == []
     play.market("b", "buy", "1")
     assert play.state("b") == "REJECTED 0/1 NO_LIQUIDITY"
+    play.t += 1
+    again = play.t * 1_000_000
+    play.event(Book(EXCHANGE, SYMBOL, again, again, "ws", "delta", [], [("100.10", "7")], 10, 10))
+    play.market("d", "buy", "1")
+    assert play.state("d") == "REJECTED 0/1 NO_LIQUIDITY"
     play.trade("sell", "100.00*11")  # prints are known still
     assert play.fills() == ["a 1@100.00 m"]
     play.book("100.00*1", "100.10*9")
     play.market("c", "buy", "1")
     assert play.fills("c") == ["c 1@100.10"]
+
+
+def test_orders_that_came_to_a_queue_later_than_they_were_sent_stay_behind_after_a_restart():
+    play = _play()
+    play.trade("buy", "100.10*1")
+    play.order("fired", "buy", "stop_limit", "1", stop_price="100.20", price="100.00")
+    play.limit("amended", "buy", "1", "99.95")
+    play.limit("plain", "buy", "1", "100.00")
+    play.amend("amended", price="100.00")
+    play.trade("buy", "100.20*1")
+    play.restart()
+    play.trade("sell", "100.00*11")
+    play.trade("sell", "100.00*1")
+    play.trade("sell", "100.00*1")
+    assert play.fills() == ["plain 1@100.00 m", "amended 1@100.00 m", "fired 1@100.00 m"]
+
+
+def test_a_take_profit_that_grows_goes_to_the_end_of_the_queue_and_stays_there_after_a_restart():
+    play = Play(USDT="1000", BTC="1")
+    play.book("99.00*1", "100.00*1")
+    play.limit("e", "buy", "2", "100.00", take_profit="110.00")
+    play.limit("plain", "sell", "1", "110.00")
+    play.trade("sell", "99.50*1")
+    assert play.state("e:tp") == "NEW 0/2"
+    play.restart()
+    play.trade("buy", "110.00*1.5")
+    assert play.fills()[2:] == ["plain 1@110.00 m", "e:tp 0.5@110.00 m"]

@@ -75,7 +75,17 @@ def test_a_loss_beyond_its_limit_halts(limits):
     assert play.state("c") == "REJECTED 0/1 KILL_SWITCH"
     play.resume()
     play.limit("d", "buy", "1", "90.00")
+    play.book("94.99*50", "100.00*50")  # the loss counts from the resuming
     assert play.state("d") == "NEW 0/1"
+
+
+def test_a_loss_on_what_an_account_started_with_counts_too():
+    play = Play(Settings(FREE, risk=RiskLimits(max_daily_loss="50")), USDT="0", BTC="1")
+    play.book("100.00*50", "101.00*50")
+    play.book("50.01*50", "101.00*50")
+    assert play.portfolio.halted is None
+    play.book("50.00*50", "101.00*50")
+    assert play.portfolio.halted == "max_daily_loss"
 
 
 def test_a_new_day_has_its_own_loss():

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from daemon.cli.main import main
-from handlers.paper.scenario_file import read
+from handlers.paper.scenario_file import RestartStep, read
 
 GOOD: dict[str, Any] = {
     "id": "S1",
@@ -47,6 +47,12 @@ def test_the_good_one_is_good():
     assert [scenario.id for scenario in read(json.dumps({"scenarios": [GOOD]}).encode())] == ["S1"]
 
 
+def test_a_restart_lists_times_under_any_name():
+    restart = {"t": 4, "type": "restart", "redelivered": [2, 3]}
+    [scenario] = read(_file("steps", to=[*GOOD["steps"], restart]))
+    assert scenario.steps[-1] == RestartStep(4, [2, 3])
+
+
 @pytest.mark.parametrize(
     ("data", "words"),
     [
@@ -68,6 +74,7 @@ def test_the_good_one_is_good():
         (_file("steps", 1, "qty", to=1), ["S1", "`str | null`", "steps[1].qty"]),
         (_file("steps", 1, "order_type", to="iceberg"), ["S1", "'iceberg'", "steps[1].order_type"]),
         (_file("steps", 1, to={**GOOD["steps"][1], "stpo": "98"}), ["S1", "steps[1]", "'stpo'", "'stop'"]),
+        (_file("steps", 1, to={**GOOD["steps"][1], "tif": "GTD"}), ["S1", "steps[1]", "expire_t"]),
         (_file("steps", 2, "t", to=1), ["S1", "steps[2]", "t=1", "t=2"]),
         (_file("steps", 2, "price", to="ten"), ["S1", "steps[2]", "'ten'"]),
         (_file("steps", 2, "price", to="-3"), ["S1", "steps[2]", "-3"]),

@@ -2,13 +2,15 @@
 
 from typing import Any
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bus.clock import MILLISECOND
-from bus.events import Trade
+from bus.events import Book, MarkPrice, Ticker, Trade
 from handlers.paper import snapshot
 from handlers.paper.engine import Engine
+from handlers.paper.instrument import Instrument, InstrumentSpec
 from handlers.paper.settings import Latency, RiskLimits, Settings
 from tests.handlers.paper.flows import EXCHANGE, NAME, SYMBOL, Op, apply, command, engine, event, flows
 
@@ -106,3 +108,50 @@ def test_orders_that_have_ended_are_not_kept_for_their_expiry():
     assert list(made.portfolios[NAME].open) == ["a1500"]
     made.advance(10**15)
     assert not made.portfolios[NAME].open
+
+
+def test_an_event_with_numbers_that_are_none_leaves_the_market_as_it_was():
+    made = engine(Settings())
+    apply(made, ("book", [("99", "1")], [("100", "1")]), 1)
+    ticking = engine(Settings())
+    ticking.list_instrument(Instrument(EXCHANGE, InstrumentSpec("ETH/USDT", "ETH", "USDT", "0.5", "0.1")))
+    ticking.on_event(Ticker(EXCHANGE, "ETH/USDT", 1, 1, "ws", "99", "1", "100", "1"))
+    now = 5 * MILLISECOND
+    made.advance(now)
+    ticking.advance(now)
+    for of, bad in (
+        (made, Trade(EXCHANGE, SYMBOL, 5, now, "ws", "x", "99", "much", "sell")),
+        (made, Book(EXCHANGE, SYMBOL, 5, now, "ws", "snapshot", [("98", "1")], [("ninety", "1")])),
+        (made, Book(EXCHANGE, SYMBOL, 5, now, "ws", "delta", [("98", "1")], [("99", "")], 7, 9)),
+        (made, MarkPrice(EXCHANGE, SYMBOL, 5, now, "ws", "?")),
+        (ticking, Ticker(EXCHANGE, "ETH/USDT", 5, now, "ws", "98", "1", "x", "1")),
+    ):
+        before = snapshot.dump(of)
+        with pytest.raises(ValueError, match="number"):
+            of.on_event(bad)
+        assert snapshot.dump(of) == before
+
+
+def test_an_event_says_whether_it_was_new_and_of_use():
+    made = engine(Settings())
+    trade = Trade(EXCHANGE, SYMBOL, 5, 5 * MILLISECOND, "ws", "x", "99", "1", "sell")
+    assert made.on_event(trade)
+    assert not made.on_event(trade)
+    assert not made.on_event(Trade(EXCHANGE, "ELSE/USDT", 5, 9 * MILLISECOND, "ws", "x", "99", "1", "sell"))
+
+
+def test_changes_that_were_held_until_a_snapshot_came_are_no_repetition():
+    """They were received before it, and follow on it by their ids."""
+    made = engine(Settings())
+    ask = [("100", "1")]
+    held = [
+        Book(EXCHANGE, SYMBOL, None, recv, "ws", "delta", [(price, "1")], [], number, number, number - 1)
+        for recv, number, price in ((40, 11, "97"), (50, 12, "98"))
+    ]
+    events = [Book(EXCHANGE, SYMBOL, None, 90, "rest", "snapshot", [("96", "1")], ask, None, 10), *held]
+    events.append(Book(EXCHANGE, SYMBOL, None, 95, "ws", "delta", [("99", "1")], [], 13, 13, 12))
+    assert [made.on_event(event) for event in events] == [True] * 4
+    assert made.markets[EXCHANGE, SYMBOL].bid() == 99 * 10**8
+    before = snapshot.dump(made)
+    assert [made.on_event(event) for event in events] == [False] * 4
+    assert snapshot.dump(made) == before

@@ -2,7 +2,7 @@
 
 import pytest
 
-from handlers.paper.settings import Settings
+from handlers.paper.settings import Fees, Settings
 from tests.handlers.paper.play import Play
 
 
@@ -230,3 +230,42 @@ def test_a_bracket_protects_what_was_bought_as_it_grows():
     play.trade("sell", "94.00*1")
     assert play.fills("e:sl") == ["e:sl 1.5@94.00"]
     assert play.state("e:tp") == "CANCELED 1/2.5"
+
+
+def test_what_is_bought_after_a_bracket_has_closed_is_protected_anew():
+    play = Play()
+    play.book("99.90*5", "100.00*1")
+    play.limit("e", "buy", "2", "100.00", take_profit="110.00", stop_loss="95.00")
+    play.trade("buy", "110.50*1")
+    assert play.state("e:sl") == "CANCELED 0/1"
+    play.trade("sell", "99.50*1")
+    assert play.state("e:tp2") == "NEW 0/1"
+    assert play.state("e:sl2") == "NEW 0/1"
+    assert play.balance("BTC") == "1 1"
+
+
+def test_a_bracket_of_which_one_was_cancelled_goes_on_with_the_other():
+    play = Play()
+    play.book("99.90*5", "100.00*1")
+    play.limit("e", "buy", "2", "100.00", take_profit="110.00", stop_loss="95.00")
+    play.cancel("e:tp")
+    play.trade("sell", "99.50*1")
+    assert play.state("e:sl") == "NEW 0/2"
+    assert play.state("e:tp2") == "NEW 0/1"
+    assert play.balance("BTC") == "2 2"
+
+
+def test_a_bracket_with_fees_in_what_was_bought_covers_whole_lots_of_the_rest():
+    play = Play(Settings(Fees(currency="received")))
+    play.book("99.90*5", "100.00*5")
+    play.market("e", "buy", "1", stop_loss="95.00")
+    assert play.state("e:sl") == "NEW 0/0.999"
+
+
+def test_a_stop_loss_in_the_market_already_is_refused_and_said():
+    play = Play()
+    play.book("99.90*5", "100.00*5")
+    play.trade("buy", "100.00*1")
+    play.market("e", "buy", "1", stop_loss="101.00", take_profit="110.00")
+    assert play.state("e:sl") == "REJECTED 0/1 STOP_WOULD_TRIGGER"
+    assert play.state("e:tp") == "NEW 0/1"
