@@ -90,7 +90,7 @@ class PaperTrading:
                 channel, event = ("book", "Book") if market.has_book else ("ticker", "Ticker")
                 latest = market.latest.get(event)
                 if channel == lost.channel and latest is not None and latest.recv < lost.ts:
-                    market.lose_sync()
+                    market.lose()
                     found = True
         return found
 
