@@ -59,11 +59,11 @@ def test_a_portfolio_trades_against_the_simulated_exchange(marketd: Marketd, sim
     )
     wait_until(
         "the book is known and an order is filled",
-        lambda: desk.reply("buy", symbol="BTC/USDT", quantity="0.1")["status"] == "done",
+        lambda: desk.reply("buy", symbol="BTC/USDT", quantity="0.001")["status"] == "done",
     )
     (position,) = desk.result("positions")
-    assert (position["symbol"], position["quantity"]) == ("BTC/USDT", "0.1")
-    assert "stop market" in said(marketd, "position.protect", "symbol=BTC/USDT", "stop_loss=1000")
+    assert (position["symbol"], position["quantity"]) == ("BTC/USDT", "0.001")
+    assert "stop market" in said(marketd, "position.protect", "symbol=BTC/USDT", "stop_loss=10000")
     resting = desk.result("paper.order.submit", symbol="BTC/USDT", side="buy", type="limit", quantity=10, price=1.5)
     assert "limit at 1.5 is new" in resting["text"]
     assert len(desk.result("order.list")) == 2
@@ -78,9 +78,9 @@ def test_a_portfolio_trades_against_the_simulated_exchange(marketd: Marketd, sim
     assert "quantity" in desk.refused("buy", symbol="BTC/USDT", quantity="1e5")
 
     assert desk.result("order.cancel_all", symbol="BTC/USDT")["text"] == "2 orders canceled"
-    assert said(marketd, "position.close", "symbol=BTC/USDT").startswith("sold 0.1 BTC/USDT at ")
+    assert said(marketd, "position.close", "symbol=BTC/USDT").startswith("sold 0.001 BTC/USDT at ")
     assert "orders are canceled" in desk.result("trading.halt")["text"]
-    assert "trading is halted" in desk.refused("buy", symbol="BTC/USDT", quantity="0.1")
+    assert "trading is halted" in desk.refused("buy", symbol="BTC/USDT", quantity="0.001")
     assert "resumes in demo" in desk.result("trading.resume")["text"]
 
     performance = desk.result("performance")
@@ -91,7 +91,7 @@ def test_a_portfolio_trades_against_the_simulated_exchange(marketd: Marketd, sim
     assert desk.result("portfolio.get")["balances"][1]["asset"] == "USDT"
     trades = desk.result("trades")
     for side in ("buy", "sell"):
-        assert sum(Decimal(trade["quantity"]) for trade in trades if trade["side"] == side) == Decimal("0.1")
+        assert sum(Decimal(trade["quantity"]) for trade in trades if trade["side"] == side) == Decimal("0.001")
 
     written = marketd.run("paper", "report", "demo", "--output", "demo.html")
     assert written.returncode == 0, written.stderr

@@ -9,7 +9,9 @@ from bus.clock import MILLISECOND
 from daemon.config.model import Symbol
 from daemon.control.command import Command
 from daemon.control.paper.arguments import Amount, Name, OfPortfolio, OfSymbol
-from daemon.control.paper.line import PaperLine
+from daemon.control.request import Rejected
+from daemon.trading import Services
+from daemon.trading.paper_line import PaperLine
 
 
 class MarketOrder(OfSymbol):
@@ -108,21 +110,34 @@ class Protect(OfSymbol):
         return self
 
 
-def order_commands(line: PaperLine) -> Iterable[Command[Any]]:
+def order_commands(line: PaperLine, services: Services) -> Iterable[Command[Any]]:
     """Return the commands about orders and positions."""
 
     async def submit(arguments: Submit) -> JsonValue:
-        return await line.ask("order.submit", {"portfolio": arguments.portfolio, "order": arguments.order()})
+        return await services.of(arguments.portfolio).submit(arguments.portfolio, arguments.order())
+
+    async def amend(arguments: Amend) -> JsonValue:
+        change = arguments.model_dump(include={"quantity", "price", "stop_price"}, exclude_none=True)
+        return await services.of(arguments.portfolio).amend(arguments.portfolio, arguments.id, change)
+
+    async def cancel(arguments: OfOrder) -> JsonValue:
+        return await services.of(arguments.portfolio).cancel(arguments.portfolio, arguments.id)
+
+    async def cancel_all(arguments: CancelAll) -> JsonValue:
+        exchange, symbol = arguments.exchange or "", arguments.symbol or ""
+        return await services.of(arguments.portfolio).cancel_all(arguments.portfolio, exchange, symbol)
 
     def at_market(side: str) -> Command[MarketOrder]:
         async def run(arguments: MarketOrder) -> JsonValue:
             order = arguments.order(side=side, order_type="market")
-            return await line.ask("order.submit", {"portfolio": arguments.portfolio, "order": order})
+            return await services.of(arguments.portfolio).submit(arguments.portfolio, order)
 
         return Command(f"paper.{side}", MarketOrder, run)
 
-    def passed_on(name: str, arguments: type[OfPortfolio]) -> Command[OfPortfolio]:
-        async def run(given: OfPortfolio) -> JsonValue:
+    def of_position(name: str, arguments: type[OfSymbol]) -> Command[OfSymbol]:
+        async def run(given: OfSymbol) -> JsonValue:
+            if given.portfolio in services.live:
+                raise Rejected("not_supported", f"{given.portfolio} is live: {name} is for paper portfolios")
             return await line.ask(name, given.model_dump(exclude_none=True))
 
         return Command(f"paper.{name}", arguments, run)
@@ -131,9 +146,9 @@ def order_commands(line: PaperLine) -> Iterable[Command[Any]]:
         Command("paper.order.submit", Submit, submit),
         at_market("buy"),
         at_market("sell"),
-        passed_on("order.amend", Amend),
-        passed_on("order.cancel", OfOrder),
-        passed_on("order.cancel_all", CancelAll),
-        passed_on("position.close", OfSymbol),
-        passed_on("position.protect", Protect),
+        Command("paper.order.amend", Amend, amend),
+        Command("paper.order.cancel", OfOrder, cancel),
+        Command("paper.order.cancel_all", CancelAll, cancel_all),
+        of_position("position.close", OfSymbol),
+        of_position("position.protect", Protect),
     )

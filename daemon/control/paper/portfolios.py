@@ -1,14 +1,17 @@
 """Commands about portfolios: create, reset, close, and the kill switch."""
 
-from collections.abc import Iterable
+import asyncio
+from collections.abc import Awaitable, Iterable
 from typing import Annotated, Any, Final, Literal
 
 from pydantic import AfterValidator, Field, JsonValue
 
 from bus.clock import MILLISECOND
+from bus.errors import MarketdError
 from daemon.control.command import Arguments, Command
 from daemon.control.paper.arguments import Amount, Name, OfPortfolio
-from daemon.control.paper.line import PaperLine
+from daemon.trading import Services, TradingService
+from daemon.trading.paper_line import PaperLine
 
 _LONGEST_LATENCY_MS: Final = 60_000
 _Asset = Annotated[str, Field(pattern=r"^[A-Za-z0-9]{1,20}$")]
@@ -79,7 +82,7 @@ class Halt(OfPortfolio):
     flatten: bool = Field(default=False, description="sell what is held, at market")
 
 
-def portfolio_commands(line: PaperLine) -> Iterable[Command[Any]]:
+def portfolio_commands(line: PaperLine, services: Services) -> Iterable[Command[Any]]:
     """Return the commands about portfolios."""
 
     async def create(arguments: Create) -> JsonValue:
@@ -95,10 +98,16 @@ def portfolio_commands(line: PaperLine) -> Iterable[Command[Any]]:
         return await line.ask("portfolio.close", arguments.model_dump())
 
     async def halt(arguments: Halt) -> JsonValue:
-        return await line.ask("trading.halt", arguments.model_dump())
+        return await _all(service.halt(name, flatten=arguments.flatten) for name, service in meant(arguments.portfolio))
 
     async def resume(arguments: OfPortfolio) -> JsonValue:
-        return await line.ask("trading.resume", arguments.model_dump())
+        return await _all(service.resume(name) for name, service in meant(arguments.portfolio))
+
+    def meant(portfolio: str) -> list[tuple[str, TradingService]]:
+        """Return a portfolio's service; without a name every live one, and paper trading as a whole."""
+        if portfolio:
+            return [(portfolio, services.of(portfolio))]
+        return [*services.live.items(), ("", services.paper)]
 
     return (
         Command("paper.portfolio.create", Create, create),
@@ -107,3 +116,15 @@ def portfolio_commands(line: PaperLine) -> Iterable[Command[Any]]:
         Command("trading.halt", Halt, halt),
         Command("trading.resume", OfPortfolio, resume),
     )
+
+
+async def _all(doing: Iterable[Awaitable[dict[str, Any]]]) -> dict[str, Any]:
+    """Do everything, also where one fails, and return the lines together. Raises what failed, once all are done."""
+    results = await asyncio.gather(*doing, return_exceptions=True)
+    done = [result for result in results if isinstance(result, dict)]
+    for error in results:
+        if isinstance(error, MarketdError) and len(results) > 1:
+            raise MarketdError("; ".join([str(error), *(result["text"] for result in done)]))
+        if isinstance(error, BaseException):
+            raise error
+    return {**done[-1], "text": "; ".join(result["text"] for result in done)}
