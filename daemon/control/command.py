@@ -82,18 +82,18 @@ class Commands:
     def __init__(self, commands: Sequence[AnyCommand]) -> None:
         self._commands = {command.name: command for command in commands}
 
-    def full(self, name: str) -> str:
+    def _full(self, name: str) -> str:
         """Return a command's whole name where one is meant by this; otherwise the name as it is."""
         others = (PAPER + name, name.removeprefix(PAPER))
         return next((other for other in (name, *others) if other in self._commands), name)
 
     def __contains__(self, name: str) -> bool:
-        return self.full(name) in self._commands
+        return self._full(name) in self._commands
 
     def find(self, name: str) -> AnyCommand:
         """Return a command. Raises Rejected that names the nearest one."""
         try:
-            return self._commands[self.full(name)]
+            return self._commands[self._full(name)]
         except KeyError:
             short = [known.removeprefix(PAPER) for known in self._commands]
             guess = (

@@ -87,11 +87,12 @@ class Lane:
         await self._conclude(request, refuse(request, "failed", "interrupted", message), received)
 
     async def _carry_out(self, request: Request) -> Reply:
-        name = self._commands.full(request.command)
-        if name in self._commands and not permitted(self._access, name):
-            stream = self._names.commands_for(needed(name))
-            message = f"{request.command} is not obeyed on this stream: it belongs on {stream}"
-            return refuse(request, "rejected", "not_permitted", message)
+        if request.command in self._commands:
+            name = self._commands.find(request.command).name
+            if not permitted(self._access, name):
+                stream = self._names.commands_for(needed(name))
+                message = f"{request.command} is not obeyed on this stream: it belongs on {stream}"
+                return refuse(request, "rejected", "not_permitted", message)
         return await execute(self._commands, request, self._clock)
 
     async def _reject(self, who: Sender, error: Rejected, received: int) -> None:
@@ -119,7 +120,7 @@ class Lane:
     def _note(
         self, to: Request | Sender, args: Mapping[str, Any], reply: Reply, fields: Mapping[str, str], received: int
     ) -> None:
-        name = self._commands.full(reply.command) if reply.command in self._commands else "unknown"
+        name = self._commands.find(reply.command).name if reply.command in self._commands else "unknown"
         COMMANDS.labels(name, reply.status).inc()
         self._audit(
             Record(

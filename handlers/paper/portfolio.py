@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from handlers.paper.desk import Desk
 
 FINISHED_KEPT: Final = 10_000
-"""Ids of ended orders that are remembered, so that none is used twice."""
+"""At least so many ids of ended orders are remembered, and at most twice as many: none of them is used again."""
 INITIAL_DECIMALS: Final = 12
 
 
@@ -85,7 +85,9 @@ class Portfolio:
         self.limits = Limits(settings)
         self.desks: dict[tuple[str, str], Desk] = {}
         self.open: dict[str, tuple[Order, Desk]] = {}
-        self.finished: dict[str, None] = {}
+        self.finished: set[str] = set()
+        self.finished_before: set[str] = set()
+        """Ids of ended orders; when the first set is full the second is forgotten, which costs nothing per order."""
         self.order_times: deque[int] = deque(maxlen=self.limits.orders_per_second or 1)
         self.dirty: dict[Desk, None] = {}
         """Desks whose position changed since the last settling."""
@@ -107,14 +109,14 @@ class Portfolio:
 
     def known(self, order_id: str) -> bool:
         """Whether an id has been used."""
-        return order_id in self.open or order_id in self.finished
+        return order_id in self.open or order_id in self.finished or order_id in self.finished_before
 
     def ended(self, order_id: str) -> None:
         """Remember the id of an order that has ended."""
         self.open.pop(order_id, None)
-        self.finished[order_id] = None
-        if len(self.finished) > FINISHED_KEPT:
-            del self.finished[next(iter(self.finished))]
+        self.finished.add(order_id)
+        if len(self.finished) >= FINISHED_KEPT:
+            self.finished_before, self.finished = self.finished, set()
 
     def cancel(self, order_id: str) -> None:
         """Cancel an order, unless it has ended: cancelling one of a group may have ended others."""

@@ -66,7 +66,7 @@ class PortfolioState(msgspec.Struct):
     record: Record
     desks: list[DeskState]
     orders: list[tuple[int, Order]]
-    finished: list[str]
+    finished: tuple[list[str], list[str]]
     order_times: list[int]
     seq: int
     value: int
@@ -170,7 +170,7 @@ def portfolio_state(portfolio: Portfolio) -> PortfolioState:
         portfolio.record,
         [_desk_state(desk) for desk in desks],
         [(number[desk], order) for order, desk in portfolio.open.values()],
-        list(portfolio.finished),
+        (sorted(portfolio.finished_before), sorted(portfolio.finished)),
         list(portfolio.order_times),
         portfolio.seq,
         portfolio.value,
@@ -191,7 +191,7 @@ def _restore_portfolio(engine: Engine, state: PortfolioState) -> Portfolio:
     portfolio.ledger.balances = state.balances
     portfolio.ledger.touched.clear()
     portfolio.unpriced, portfolio.invested, portfolio.record = state.unpriced, state.invested, state.record
-    portfolio.finished = dict.fromkeys(state.finished)
+    portfolio.finished_before, portfolio.finished = map(set, state.finished)
     portfolio.order_times.extend(state.order_times)
     portfolio.seq, portfolio.value, portfolio.halted = state.seq, state.value, state.halted
     portfolio.guard_day, portfolio.guard_base, portfolio.guard_high = state.guard

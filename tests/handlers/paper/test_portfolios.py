@@ -8,6 +8,7 @@ from handlers.paper.commands import Cancel, Halt, Submit
 from handlers.paper.engine import Engine
 from handlers.paper.instrument import Instrument, InstrumentSpec
 from handlers.paper.orders import OrderRequest
+from handlers.paper.portfolio import FINISHED_KEPT
 from handlers.paper.settings import Fees, Latency, RiskLimits, Settings
 from handlers.paper.units import money_text
 from tests.handlers.paper.play import NAME, Play
@@ -25,6 +26,19 @@ def test_another_account_of_the_same_name_begins_anew():
     play.book("99.90*6", "100.00*5")
     assert play.state("a") == "NEW 0/1"
     assert play.balance("USDT") == "500 99.099"
+
+
+def test_ids_of_ended_orders_are_remembered_within_a_bound():
+    play = Play()
+    play.book("99.90*5", "100.00*5")
+    for number in range(2 * FINISHED_KEPT + 5):
+        play.order(f"o{number}", "buy", "limit")  # refused, and its id used up
+        play.engine.reports.clear()
+    play.restart()
+    for number in (0, FINISHED_KEPT + 5, 2 * FINISHED_KEPT + 4):
+        play.order(f"o{number}", "buy", "limit")
+    newest = 2 * FINISHED_KEPT + 4
+    assert play.refused() == [f"o{FINISHED_KEPT + 5} DUPLICATE_ORDER_ID", f"o{newest} DUPLICATE_ORDER_ID"]
 
 
 def test_an_account_opened_while_all_trading_is_halted_is_halted():
