@@ -43,6 +43,10 @@ def run(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, str, 
         (["ctl"], ["COMMAND"]),
         (["exchange", "tset"], ["tset", "test"]),
         (["record", "binance"], ["SYMBOL"]),
+        (["data", "stat"], ["stat", "stats"]),
+        (["data", "stats", "--since", "yesterday"], ["yesterday", "2024-08-08"]),
+        (["data", "gaps", "--state", "opne"], ["opne", "open"]),
+        (["data", "gaps", "--stat", "open"], ["--stat"]),
     ],
 )
 def test_wrong_usage_is_one_line_with_the_nearest_right_word(
