@@ -7,7 +7,7 @@ create table md.exports (
     timeframe text not null,
     day date not null,
     rows int8 not null,
-    digest numeric not null,
+    digest text not null,
     file text not null,
     exported_at timestamptz not null,
     primary key (table_name, instrument_id, timeframe, day)

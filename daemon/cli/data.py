@@ -3,6 +3,7 @@
 import argparse
 from argparse import Namespace
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bus.clock import MICROSECOND
@@ -13,13 +14,14 @@ from daemon.cli.parsing import EXIT_OK, Parser
 if TYPE_CHECKING:
     from daemon.storage.feeds import Selection
 
+FORMATS = ("csv", "parquet")
 STATES = ("open", "filling", "filled", "unfillable")
 
 
 def add(commands: "argparse._SubParsersAction[Parser]") -> None:
     """Add `data` to the command line."""
     parser = commands.add_parser("data", help="what is stored, its quality, what is missing, a copy")
-    actions = parser.add_subparsers(dest="action", metavar="stats|validate|gaps", required=True)
+    actions = parser.add_subparsers(dest="action", metavar="stats|validate|gaps|export", required=True)
     stats = _action(actions, "stats", "rows, spans, ingest rates, sizes and compression")
     stats.set_defaults(run=lambda args: run_async(_stats(args)))
     validate = _action(actions, "validate", "a quality report on every feed, with a score from 0 to 1")
@@ -29,6 +31,12 @@ def add(commands: "argparse._SubParsersAction[Parser]") -> None:
         "--state", action="append", choices=STATES, metavar="STATE", help="may be repeated (default: all but filled)"
     )
     gaps.set_defaults(run=lambda args: run_async(_gaps(args)))
+    export = _action(actions, "export", "a copy in files, with checksums and quality beside them")
+    export.add_argument("--output", required=True, type=Path, metavar="DIR", help="where the files go")
+    export.add_argument(
+        "--format", choices=FORMATS, default="csv", metavar="F", help="csv (default; gzipped, by year) or parquet"
+    )
+    export.set_defaults(run=lambda args: run_async(_export(args)))
 
 
 def _action(actions: "argparse._SubParsersAction[Parser]", name: str, description: str) -> Parser:
@@ -109,4 +117,21 @@ async def _gaps(args: Namespace) -> int:
         reports.print_json({"gaps": found})
     else:
         reports.print_gaps(found)
+    return EXIT_OK
+
+
+async def _export(args: Namespace) -> int:
+    from bus.clock import SystemClock  # noqa: PLC0415 # start quickly
+    from daemon.cli import reports  # noqa: PLC0415
+    from daemon.cli.progress import bar  # noqa: PLC0415
+    from daemon.servers import serve  # noqa: PLC0415
+    from daemon.storage.export import export  # noqa: PLC0415
+
+    async with serve(settings(args), bus=False) as urls:
+        with bar("exporting") as progress:
+            done = await export(urls.dsn, selection(args), args.output, args.format, SystemClock(), progress)
+    if args.json:
+        reports.print_json(done)
+    else:
+        print(f"{done.written} files written with {done.rows} rows, {done.unchanged} files unchanged")  # noqa: T201 # this command's output
     return EXIT_OK

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
-from typing import Any, Final, TypeAlias
+from typing import Any, Final, Literal, TypeAlias
 
 import asyncpg
 
@@ -59,8 +59,14 @@ async def snapshot(connection: Connection, *tables: str) -> AsyncIterator[None]:
         yield
 
 
-async def copy_out(connection: Connection, query: str, *args: object, take: Callable[[bytes], Awaitable[None]]) -> int:
-    """Stream a query's rows as COPY text to `take`, which slows the server down by being slow; return the row count."""
+async def copy_out(
+    connection: Connection,
+    query: str,
+    *args: object,
+    take: Callable[[bytes], Awaitable[None]],
+    format: Literal["text", "csv"] = "text",  # noqa: A002 # as COPY calls it
+) -> int:
+    """Stream a query's rows to `take`, which slows the server down by being slow; return how many they were."""
     loop = asyncio.get_running_loop()
     async with asyncio.timeout(STALL) as deadline:
 
@@ -68,7 +74,7 @@ async def copy_out(connection: Connection, query: str, *args: object, take: Call
             await take(part)
             deadline.reschedule(loop.time() + STALL)
 
-        status = await connection.copy_from_query(query, *args, output=pass_on, timeout=None)
+        status = await connection.copy_from_query(query, *args, output=pass_on, format=format, timeout=None)
     return int(status.rpartition(" ")[2])
 
 

@@ -1,7 +1,7 @@
 """Which feeds are stored, and where: a feed is one channel of one symbol, candles by timeframe."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, Final
 
@@ -108,6 +108,17 @@ async def stored(connection: Connection, selection: Selection) -> list[Rows]:
                 if rows is not None:
                     found.append(rows)
     return found
+
+
+async def within(connection: Connection, rows: Rows, start: datetime, end: datetime) -> Rows:
+    """Return the same feed's rows of another span, in which there are some."""
+    row = await connection.fetchrow(
+        f"select min(e.{rows.table.time}) as first, max(e.{rows.table.time}) as last "  # noqa: S608 # our own names
+        f"from {rows.table.sql} e where {rows.where}",
+        *rows.bounds(start, end),
+    )
+    assert row is not None
+    return replace(rows, first=row["first"], last=row["last"])
 
 
 async def _timeframes(connection: Connection, table: EventTable, instrument: int) -> list[str]:

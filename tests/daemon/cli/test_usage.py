@@ -46,6 +46,8 @@ def run(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, str, 
         (["data", "stat"], ["stat", "stats"]),
         (["data", "stats", "--since", "yesterday"], ["yesterday", "2024-08-08"]),
         (["data", "gaps", "--state", "opne"], ["opne", "open"]),
+        (["data", "export"], ["--output"]),
+        (["data", "export", "--output", "x", "--format", "parket"], ["parket", "parquet"]),
         (["data", "gaps", "--stat", "open"], ["--stat"]),
     ],
 )
