@@ -12,6 +12,7 @@ from daemon.storage.quality import FORMULA, FeedQuality
 from daemon.storage.stats import Stats
 
 _encoder = msgspec.json.Encoder(decimal_format="number")
+_WIDEST = 1_000
 _UNITS = ("B", "KiB", "MiB", "GiB", "TiB")
 
 
@@ -85,7 +86,8 @@ def _table(*left: str, right: tuple[str, ...] = ()) -> Table:
 
 def _show(table: Table, nothing: str) -> None:
     if table.row_count:
-        Console(soft_wrap=True).print(table)
+        wanted = Console(width=_WIDEST).measure(table).maximum
+        Console(width=max(wanted, Console().width), soft_wrap=True).print(table)  # wrapped rather than cut off
     else:
         print(nothing)  # noqa: T201
 

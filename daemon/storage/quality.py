@@ -157,21 +157,20 @@ async def _count(connection: Connection, rows: Rows, start: datetime, end: datet
 async def _outliers(connection: Connection, rows: Rows, start: datetime, end: datetime) -> int:
     checks, table = CHECKS[rows.table.name], rows.table
     same = "instrument_id = $1 and " + ("timeframe = $2" if rows.timeframe else "$2::text = ''")
+    high, low = f"{checks.high}::float8", f"{checks.low}::float8"
     edge = f"from {table.sql} where {same} and {table.time}"
     count = await connection.fetchval(
         f"""
-        with x as (
-            select {table.time} as at, {checks.high}::float8 as high, {checks.low}::float8 as low,
-                row_number() over (order by {table.order}) as n
+        with n as (
+            select {table.time} as at,
+                {high} as high, lag({high}) over w as high_before, lead({high}) over w as high_after,
+                {low} as low, lag({low}) over w as low_before, lead({low}) over w as low_after
             from {table.sql} e
             where {same} and {checks.high} > 0
                 and {table.time} >= coalesce((select max({table.time}) {edge} < $3), $3)
                 and {table.time} <= coalesce((select min({table.time}) {edge} >= $4), $4)
-        ), n as (
-            select at, high, low, lag(high) over w as high_before, lead(high) over w as high_after,
-                lag(low) over w as low_before, lead(low) over w as low_after
-            from x window w as (order by n)
-        ), t as (
+            window w as (order by {table.order})
+        ), t as materialized (
             select 1 + greatest({OUTLIER_LEAST}, {OUTLIER_STEPS}
                 * percentile_cont(0.5) within group (order by abs(high - high_before) / high_before)) as far from n
         )
