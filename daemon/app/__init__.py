@@ -4,6 +4,7 @@ import asyncio
 import os
 from collections.abc import Callable
 from contextlib import AsyncExitStack
+from functools import partial
 from importlib.metadata import version
 from random import Random
 
@@ -27,6 +28,8 @@ from daemon.redact import register_url
 from daemon.roles import HANDLERS, Roles
 from daemon.servers import Urls, configured
 from daemon.signals import Signals
+from daemon.storage.keeper import keep
+from daemon.storage.retention import policy_of
 from daemon.supervisor import Supervisor
 from daemon.systemd import Notifier
 from daemon.watchdog import Watchdog
@@ -113,6 +116,9 @@ async def _start(wired: Wired, stack: AsyncExitStack, *, demo: bool) -> None:
         subscription = Subscription(bus, HANDLERS[name](wired.urls.dsn), wired.clock, wired.random)
         wired.subscriptions.append(subscription)
         supervisor.start(f"handle:{name}", subscription.run)
+    policy = policy_of(wired.config.store.retention)
+    if policy.days and "persistence" in wired.roles.handlers:
+        supervisor.start("retention", partial(keep, wired.urls.dsn, policy, wired.clock))
     if wired.roles.collect:
         await start_collectors(wired, stack, demo=demo)
         bus.spool(wired.config.data_dir / "spool", wired.config.bus.spool_max_bytes)

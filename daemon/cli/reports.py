@@ -8,7 +8,9 @@ from rich.console import Console
 from rich.table import Table
 
 from daemon.storage.gaps import StoredGap
+from daemon.storage.optimize import Optimized
 from daemon.storage.quality import FORMULA, FeedQuality
+from daemon.storage.retention import Removal
 from daemon.storage.stats import Stats
 
 _encoder = msgspec.json.Encoder(decimal_format="number")
@@ -67,6 +69,24 @@ def print_gaps(gaps: list[StoredGap]) -> None:
             gap.id,
         )  # fmt: skip
     _show(table, "nothing is missing")
+
+
+def print_removals(removals: list[Removal]) -> None:
+    """Print a line per table that retention concerns."""
+    for removal in removals:
+        kept = f", {removal.kept} kept: {removal.reason}" if removal.kept else ""
+        print(f"{removal.table}: {removal.removed} removed{kept}")  # noqa: T201
+
+
+def print_optimized(done: Optimized) -> None:
+    """Print every table's size before and after, and what could not be done."""
+    table = _table("table", right=("before", "after", "compressed"))
+    for before, after in zip(done.before, done.after, strict=True):
+        share = "-" if after.chunks is None else f"{after.compressed_chunks} of {after.chunks}"
+        table.add_row(after.table, size(before.bytes), size(after.bytes), share)
+    _show(table, "")
+    for failure in done.failed:
+        print(f"not done: {failure}")  # noqa: T201
 
 
 def size(count: int) -> str:

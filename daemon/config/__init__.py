@@ -18,7 +18,7 @@ from daemon.config.layers import (
     resolve_files,
     variable,
 )
-from daemon.config.model import Bus, Config, Endpoints, Exchange, Http, Log, Shutdown, Store, split_address
+from daemon.config.model import Bus, Config, Endpoints, Exchange, Http, Log, Retention, Shutdown, Store, split_address
 from daemon.explain import Key, Location, explain, keys, spell
 
 __all__ = [
@@ -28,6 +28,7 @@ __all__ = [
     "Exchange",
     "Http",
     "Log",
+    "Retention",
     "Shutdown",
     "Store",
     "find",

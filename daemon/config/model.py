@@ -4,7 +4,7 @@ import re
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, model_validator
@@ -139,6 +139,28 @@ class Bus(Section):
     )
 
 
+def _kept(what: str) -> Any:
+    return Field(default=None, ge=1, le=36_500, description=f"days that {what} are kept; none: for ever")
+
+
+class Retention(Section):
+    """[store.retention]: what is removed when it is old. Nothing is, unless it is said here."""
+
+    trade: int | None = _kept("trades")
+    ticker: int | None = _kept("tickers")
+    book: int | None = _kept("order books")
+    candle: int | None = _kept("candles")
+    funding: int | None = _kept("funding rates")
+    open_interest: int | None = _kept("open interest")
+    liquidation: int | None = _kept("liquidations")
+    mark_price: int | None = _kept("mark prices")
+    wait_for: Literal["nothing", "compression", "export"] = Field(
+        default="nothing",
+        description="what old data waits for before it is removed: nothing, compression (TimescaleDB), or export "
+        "(`marketd data export` has written exactly these rows)",
+    )
+
+
 class Store(Section):
     """[store]: where rows stand."""
 
@@ -149,6 +171,7 @@ class Store(Section):
     port: Port | None = Field(
         default=None, description="loopback TCP port of the embedded server, for other programs; none: unix socket only"
     )
+    retention: Retention = Retention()
 
 
 class Http(Section):

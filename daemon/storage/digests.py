@@ -42,6 +42,17 @@ async def not_exported(connection: Connection, table: EventTable, start: datetim
     return int(count)
 
 
+async def is_exported(connection: Connection, rows: Rows, start: datetime, end: datetime) -> bool:
+    """Tell whether a feed's rows of a span are those that were exported."""
+    noted = await connection.fetch(
+        "select day, rows, digest from md.exports where table_name = $1 and instrument_id = $2 and timeframe = $3 "
+        "and day >= $4 and day < $5",
+        rows.table.name, rows.instrument, rows.timeframe, start.date(), end.date(),
+    )  # fmt: skip
+    exported = {row["day"]: Day(row["rows"], row["digest"]) for row in noted}
+    return all(exported.get(day) == digest for day, digest in (await of_feed(connection, rows, start, end)).items())
+
+
 async def only_in_file(connection: Connection, rows: Rows, days: Collection[date], file: str) -> bool:
     """Tell whether a file was given days of a feed that are not among these."""
     return bool(

@@ -111,13 +111,14 @@ async def stored(connection: Connection, selection: Selection) -> list[Rows]:
 
 
 async def within(connection: Connection, rows: Rows, start: datetime, end: datetime) -> Rows:
-    """Return the same feed's rows of another span, in which there are some."""
+    """Return the same feed's rows of another span. Raises LookupError where there are none."""
     row = await connection.fetchrow(
         f"select min(e.{rows.table.time}) as first, max(e.{rows.table.time}) as last "  # noqa: S608 # our own names
         f"from {rows.table.sql} e where {rows.where}",
         *rows.bounds(start, end),
     )
-    assert row is not None
+    if row is None or row["first"] is None:
+        raise LookupError(rows.name)
     return replace(rows, first=row["first"], last=row["last"])
 
 

@@ -48,6 +48,8 @@ def run(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, str, 
         (["data", "gaps", "--state", "opne"], ["opne", "open"]),
         (["data", "export"], ["--output"]),
         (["data", "export", "--output", "x", "--format", "parket"], ["parket", "parquet"]),
+        (["db", "bakcup"], ["bakcup", "backup"]),
+        (["db", "restore"], ["FILE"]),
         (["data", "gaps", "--stat", "open"], ["--stat"]),
     ],
 )
