@@ -9,6 +9,7 @@ from pydantic import Field, JsonValue
 from bus.clock import SECOND
 from bus.errors import UsageError
 from daemon.control.command import Arguments, Command
+from daemon.history.arguments import Download
 from daemon.tasks.kind import Kinds
 from daemon.tasks.ledger import TaskLedger, TaskRecord
 
@@ -44,6 +45,16 @@ def task_start(kinds: Kinds, ledger: TaskLedger) -> Command[Started]:
         return described(await ledger.get(await ledger.submit(arguments.kind, arguments.args)))
 
     return Command("task.start", Started, run)
+
+
+def backfill_start(ledger: TaskLedger) -> Command[Download]:
+    """Make `backfill.start`: brings the history of trades or candles into the database, in the background."""
+
+    async def run(arguments: Download) -> JsonValue:
+        asked = arguments.model_dump(mode="json", exclude_unset=True)
+        return described(await ledger.get(await ledger.submit("backfill", asked)))
+
+    return Command("backfill.start", Download, run)
 
 
 def tasks_list(ledger: TaskLedger) -> Command[Listed]:
@@ -86,8 +97,8 @@ def described(task: TaskRecord) -> dict[str, JsonValue]:
     return {**shown, **rounded, "created": round(task.created / SECOND), "changed": round(task.ts / SECOND)}
 
 
-def commands(
-    kinds: Kinds, ledger: TaskLedger
-) -> Iterable[Command[Started] | Command[Listed] | Command[Named]]:  # fmt: skip
+def commands(kinds: Kinds, ledger: TaskLedger) -> Iterable[Command[Any]]:
     """Return all commands about tasks."""
-    return task_start(kinds, ledger), tasks_list(ledger), task_get(ledger), task_cancel(ledger)
+    return (
+        task_start(kinds, ledger), backfill_start(ledger), tasks_list(ledger), task_get(ledger), task_cancel(ledger)
+    )  # fmt: skip

@@ -10,6 +10,7 @@ from bus.errors import StoreUnavailable
 
 TIMEOUT: Final = 10.0
 _KEY: Final = "hashtextextended('marketd task ' || $1, 0)"
+_SERVICE: Final = "hashtextextended('marketd serves tasks', 0)"
 FAILURES: Final = (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError)
 
 
@@ -53,10 +54,21 @@ class Claims:
         """Give a claim up. Raises StoreUnavailable."""
         await self._ask(f"select pg_advisory_unlock({_KEY})", identity)
 
-    async def _ask(self, query: str, identity: str) -> Any:
+    async def serve(self) -> None:
+        """Say that this process takes whatever is to be done. Raises StoreUnavailable."""
+        await self._ask(f"select pg_advisory_lock_shared({_SERVICE})")
+
+    async def served(self) -> bool:
+        """Say whether another process takes whatever is to be done. Raises StoreUnavailable."""
+        if not await self._ask(f"select pg_try_advisory_lock({_SERVICE})"):
+            return True
+        await self._ask(f"select pg_advisory_unlock({_SERVICE})")
+        return False
+
+    async def _ask(self, query: str, *arguments: object) -> Any:
         assert self._connection is not None, "claims are taken in an open session"
         try:
-            return await self._connection.fetchval(query, identity)
+            return await self._connection.fetchval(query, *arguments)
         except FAILURES as error:
             raise _unavailable(error) from error
 

@@ -34,7 +34,10 @@ Publish: TypeAlias = Callable[[Sequence[Event]], Awaitable[None]]
 
 
 class TaskRunner:
-    """One process's worker. `only` bounds it to one task: that of a command line."""
+    """One process's worker.
+
+    With `only` it is a command line's: it takes this one task, and only while no daemon serves tasks.
+    """
 
     def __init__(
         self, kinds: Kinds, ledger: TaskLedger, dsn: str, publish: Publish, clock: Clock, random: Random,
@@ -58,6 +61,8 @@ class TaskRunner:
         """
         async with Claims(self._dsn) as claims:
             try:
+                if self._only is None:
+                    await claims.serve()
                 while not claims.lost.is_set():
                     await self._look(claims)
                     await self._clock.sleep(LOOK)
@@ -74,17 +79,20 @@ class TaskRunner:
             self._ending.discard(identity)
             await claims.give(identity)
         for record in await self._ledger.unfinished():
-            if self._only not in {None, record.id}:
-                continue
             job = self._running.get(record.id)
             if job is not None and record.cancel:
                 self._end(record.id, job)
-            elif job is None and len(self._running) < AT_ONCE and await claims.take(record.id):
+            elif job is None and await self._may_take(record, claims) and await claims.take(record.id):
                 begun = await self._ledger.begin(record.id)
                 if begun is None:
                     await claims.give(record.id)
                 else:
                     self._running[record.id] = asyncio.create_task(self._job(begun), name=f"task {record.id}")
+
+    async def _may_take(self, record: TaskRecord, claims: Claims) -> bool:
+        if self._only is None:
+            return len(self._running) < AT_ONCE
+        return record.id == self._only and not await claims.served()
 
     def _end(self, identity: str, job: "asyncio.Task[None]") -> None:
         if identity not in self._ending:
