@@ -7,6 +7,7 @@ import asyncio
 import json
 import re
 from collections import deque
+from contextlib import suppress
 from typing import Any, Final
 
 import structlog
@@ -119,11 +120,13 @@ class WebSocketApi:
             if now >= ping and not client.dead:
                 ping = now + PING_INTERVAL
                 await socket.ping()
-        if client.muted:
-            client.abort()
         if client.too_slow:
             log.warning("client is too slow, disconnecting it")
-        await socket.close(code=WSCloseCode.POLICY_VIOLATION if client.too_slow else WSCloseCode.OK)
+        if not client.muted:
+            with suppress(TimeoutError):  # who does not read cannot take a farewell either
+                async with asyncio.timeout(CLOSE_TIMEOUT):
+                    await socket.close(code=WSCloseCode.POLICY_VIOLATION if client.too_slow else WSCloseCode.OK)
+        client.abort()
 
     async def _listen(self, socket: web.WebSocketResponse, client: Client) -> None:
         recent: deque[float] = deque(maxlen=MESSAGES_A_SECOND)

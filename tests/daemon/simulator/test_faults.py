@@ -147,12 +147,16 @@ async def test_a_broken_chain_is_one_id_missing(http: aiohttp.ClientSession):
 
 
 async def test_a_crossed_book_has_a_bid_above_its_best_ask(simulator: Simulator, http: aiohttp.ClientSession):
-    async with listening(http, BOOK) as socket:
-        await fault(http, "crossed_book", symbol="BTC/USDT", count=1)
-        update = json.loads((await texts(socket, 1))[0])
-        simulator.exchange.paused = True
-        market = simulator.exchange.markets["BTCUSDT"]
-        assert float(update["b"][0][0]) > float(market.price(market.best()[0])) + 0.01
+    simulator.exchange.paused = True
+    await fault(http, "crossed_book", symbol="BTC/USDT", count=1)
+    (tamper,) = simulator.exchange.streams.get(BOOK).tamperings
+    (text,) = tamper('{"e":"depthUpdate","b":[["1.00000000","2.00000000"]],"a":[]}')
+    async with http.get("/api/v3/depth?symbol=BTCUSDT&limit=5") as answer:
+        ask = float((await answer.json())["asks"][0][0])
+    wrong, kept = json.loads(text)["b"]
+    assert float(wrong[0]) == pytest.approx(ask + 0.05)
+    assert kept == ["1.00000000", "2.00000000"]
+    assert tamper(text) == (text,)
 
 
 async def test_the_sequence_of_a_book_starts_again(simulator: Simulator, http: aiohttp.ClientSession):
