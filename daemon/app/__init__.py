@@ -20,6 +20,7 @@ from daemon.app.checks import bus_check, store_check
 from daemon.app.collecting import start_collectors
 from daemon.app.control import start_control
 from daemon.app.draining import drain_steps
+from daemon.app.tasks import start_tasks
 from daemon.app.wired import Wired
 from daemon.config import Config
 from daemon.embedded.servers import EmbeddedServers
@@ -124,7 +125,7 @@ async def _start(wired: Wired, stack: AsyncExitStack, *, demo: bool) -> None:
         bus.spool(wired.config.data_dir / "spool", wired.config.bus.spool_max_bytes)
         janitor = Janitor(bus.client, wired.urls.redis, bus.names, wired.clock, wired.config.bus.max_entries)
         supervisor.start("janitor", janitor.run)
-        start_control(wired)
+        start_control(wired, start_tasks(wired))
 
 
 async def _until_signal(signals: Signals, bus: RedisBus) -> None:

@@ -1,5 +1,6 @@
 """Starts the command server, and lists the commands that it knows."""
 
+from collections.abc import Iterable
 from functools import partial
 from importlib.metadata import version
 from typing import Any
@@ -14,8 +15,8 @@ from daemon.control.gaps import commands as gap_commands
 from daemon.control.server import ControlServer
 
 
-def commands(wired: Wired) -> list[Command[Any]]:
-    """Return every command that this process understands."""
+def commands(wired: Wired, tasks: Iterable[Command[Any]]) -> list[Command[Any]]:
+    """Return every command that this process understands; `tasks` are those about background tasks."""
     return [
         ping(wired.clock),
         status(version("marketd"), wired.supervisor.status, wired.checks),
@@ -23,15 +24,21 @@ def commands(wired: Wired) -> list[Command[Any]]:
         *collector_commands(wired.collectors, wired.supervisor),
         *breaker_commands(wired.collectors),
         *gap_commands(wired.pool, wired.bus.publish, wired.clock),
+        *tasks,
     ]
 
 
-def start_control(wired: Wired) -> None:
+def start_control(wired: Wired, tasks: Iterable[Command[Any]]) -> None:
     """Start the command server; it serves while it is this process's turn."""
     audit = AuditLog(wired.pool, wired.clock, wired.random)
     wired.supervisor.start("audit", audit.run)
     control = ControlServer(
-        wired.bus.client, wired.bus.names, Commands(commands(wired)), audit.record, clock=wired.clock, rng=wired.random
+        wired.bus.client,
+        wired.bus.names,
+        Commands(commands(wired, tasks)),
+        audit.record,
+        clock=wired.clock,
+        rng=wired.random,
     )
     (leadership,) = wired.leaderships
     wired.supervisor.start("control", partial(leadership.while_held, control.run))

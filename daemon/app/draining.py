@@ -12,7 +12,9 @@ def drain_steps(wired: Wired) -> list[DrainStep]:
     """Collectors end first, then what they brought reaches the streams, then the handlers digest it."""
     supervisor = wired.supervisor
     collecting = [
-        name for name in supervisor.status() if name.startswith(("fallback:", "collect:", "heal:")) or name == "control"
+        name
+        for name in supervisor.status()
+        if name.startswith(("fallback:", "collect:", "heal:")) or name in {"control", "tasks"}
     ]
 
     async def hand_over() -> None:

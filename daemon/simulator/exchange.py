@@ -1,5 +1,6 @@
 """The running simulation: lets time pass in small slices and order events happen at the asked rate."""
 
+from collections.abc import Callable
 from itertools import accumulate
 from random import Random
 from typing import Final
@@ -10,6 +11,7 @@ from bus.clock import MILLISECOND, Clock
 from daemon.simulator.bars import SECOND
 from daemon.simulator.history import KEPT
 from daemon.simulator.market import Market
+from daemon.simulator.past import make_past
 from daemon.simulator.streams import Streams
 from daemon.simulator.symbols import SYMBOLS, Symbol
 
@@ -28,8 +30,9 @@ class SimulatedExchange:
     """All markets on one clock. The same seed, clock and symbols give the same flow."""
 
     def __init__(
-        self, clock: Clock, *, seed: int, rate: int, symbols: tuple[Symbol, ...] = SYMBOLS, kept: int = KEPT
-    ) -> None:
+        self, clock: Clock, *, seed: int, rate: int, symbols: tuple[Symbol, ...] = SYMBOLS, kept: int = KEPT,
+        history_days: int = 0,
+    ) -> None:  # fmt: skip
         self.clock = clock
         self.rate = rate
         self.seed = seed
@@ -42,6 +45,8 @@ class SimulatedExchange:
             symbol.name: Market(symbol, Random(random.random()), now, now * IDS_PER_MS, self.streams, kept)
             for symbol in symbols
         }
+        for market in self.markets.values():
+            make_past(market, history_days, now, Random(f"{seed} {market.name}"))
         markets = list(self.markets.values())
         shares = list(accumulate(market.symbol.weight for market in markets))
         # a table of 4096 places is quicker to draw from than the shares themselves
@@ -54,6 +59,8 @@ class SimulatedExchange:
         self._due = 0.0
         self.events = 0
         self.behind = 0.0
+        self.each_slice: Callable[[], None] = lambda: None
+        """Called whenever time has passed, before anything is sent."""
         self._tickers = self.streams.get("!ticker@arr")
         self._minis = self.streams.get("!miniTicker@arr")
 
@@ -84,6 +91,7 @@ class SimulatedExchange:
     def advance(self, elapsed: float, now: int) -> None:
         """Let `elapsed` seconds of order flow happen, up to the time `now` (ms)."""
         now = max(now, self._now)
+        self.each_slice()
         if not self.paused:
             self._due += elapsed * self.rate
         count = min(int(self._due), MOST_AT_ONCE)
@@ -116,6 +124,8 @@ class SimulatedExchange:
             return
         second = time // SECOND != before // SECOND
         for market in self.markets.values():
+            if market.halted:
+                continue
             market.tell_depth(100, time)
             if second:
                 market.pass_time(time)
