@@ -41,7 +41,7 @@ async def _test(args: Namespace) -> int:
 async def _optimize(args: Namespace) -> int:
     from bus.clock import SystemClock  # noqa: PLC0415 # start quickly
     from daemon.cli import reports  # noqa: PLC0415
-    from daemon.cli.progress import bar  # noqa: PLC0415
+    from daemon.cli.waiting import bar  # noqa: PLC0415
     from daemon.servers import serve  # noqa: PLC0415
     from daemon.storage.optimize import optimize  # noqa: PLC0415
     from daemon.storage.retention import policy_of, retain  # noqa: PLC0415
@@ -49,7 +49,7 @@ async def _optimize(args: Namespace) -> int:
     config = settings(args)
     async with serve(config, bus=False) as urls:
         with bar("removing") as progress:
-            removals = await retain(urls.dsn, policy_of(config.store.retention), SystemClock(), progress)
+            removals = await retain(urls.dsn, policy_of(config.retention), SystemClock(), progress)
         with bar("optimizing") as progress:
             done = await optimize(urls.dsn, progress)
     reports.print_removals(removals)
@@ -59,7 +59,7 @@ async def _optimize(args: Namespace) -> int:
 
 async def _backup(args: Namespace) -> int:
     from bus.clock import SystemClock  # noqa: PLC0415 # start quickly
-    from daemon.cli.progress import bar  # noqa: PLC0415
+    from daemon.cli.waiting import bar  # noqa: PLC0415
     from daemon.servers import serve  # noqa: PLC0415
     from daemon.storage.backup import backup  # noqa: PLC0415
 
@@ -71,7 +71,7 @@ async def _backup(args: Namespace) -> int:
 
 
 async def _restore(args: Namespace) -> int:
-    from daemon.cli.progress import bar  # noqa: PLC0415 # start quickly
+    from daemon.cli.waiting import bar  # noqa: PLC0415 # start quickly
     from daemon.servers import serve  # noqa: PLC0415
     from daemon.storage.restore import restore  # noqa: PLC0415
 

@@ -73,7 +73,7 @@ def selection(args: Namespace) -> "Selection":
 
 async def _stats(args: Namespace) -> int:
     from daemon.cli import reports  # noqa: PLC0415 # start quickly
-    from daemon.cli.progress import bar  # noqa: PLC0415
+    from daemon.cli.waiting import bar  # noqa: PLC0415
     from daemon.servers import serve  # noqa: PLC0415
     from daemon.storage.stats import stats  # noqa: PLC0415
 
@@ -89,7 +89,7 @@ async def _stats(args: Namespace) -> int:
 
 async def _validate(args: Namespace) -> int:
     from daemon.cli import reports  # noqa: PLC0415 # start quickly
-    from daemon.cli.progress import bar  # noqa: PLC0415
+    from daemon.cli.waiting import bar  # noqa: PLC0415
     from daemon.servers import serve  # noqa: PLC0415
     from daemon.storage.quality import FORMULA, validate  # noqa: PLC0415
 
@@ -120,7 +120,7 @@ async def _gaps(args: Namespace) -> int:
 
 async def _export(args: Namespace) -> int:
     from daemon.cli import reports  # noqa: PLC0415 # start quickly
-    from daemon.cli.progress import bar  # noqa: PLC0415
+    from daemon.cli.waiting import bar  # noqa: PLC0415
     from daemon.servers import serve  # noqa: PLC0415
     from daemon.storage.export import export  # noqa: PLC0415
 

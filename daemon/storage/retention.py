@@ -51,6 +51,8 @@ def policy_of(settings: Retention) -> Policy:
 async def retain(dsn: str, policy: Policy, clock: Clock, progress: Progress) -> list[Removal]:
     """Remove what is due. Progress is in tables. Raises StoreUnavailable."""
     due = [table for table in TABLES if table.channel in policy.days]
+    if not due:
+        return []
     removals = []
     async with connected(dsn) as connection:
         await connection.execute(f"set lock_timeout = '{_LOCK_TIMEOUT}'")

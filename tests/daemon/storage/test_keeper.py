@@ -22,7 +22,7 @@ async def test_what_becomes_due_goes_within_the_hour(database: str, sql: asyncpg
     await instruments(sql)
     await trades(sql)
     clock = ManualClock(ns(START + timedelta(days=1, hours=1.5)))  # half an hour before the first day is two days old
-    task = asyncio.create_task(keep(database, Policy({"trade": 1}), clock))
+    task = asyncio.create_task(keep(database, lambda: Policy({"trade": 1}), clock))
     await settled(clock)
     assert await sql.fetchval("select count(*) from md.trades") == 400
     clock.advance(PAUSE)
@@ -33,7 +33,7 @@ async def test_what_becomes_due_goes_within_the_hour(database: str, sql: asyncpg
 
 async def test_an_absent_database_does_not_end_it():
     clock = ManualClock()
-    task = asyncio.create_task(keep("postgresql://nobody@127.0.0.1:1/none", Policy({"trade": 1}), clock))
+    task = asyncio.create_task(keep("postgresql://nobody@127.0.0.1:1/none", lambda: Policy({"trade": 1}), clock))
     for _ in range(2):
         await settled(clock)
         assert not task.done()
