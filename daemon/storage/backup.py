@@ -13,6 +13,7 @@ import hashlib
 import io
 import re
 import tarfile
+from contextlib import AsyncExitStack
 from datetime import datetime
 from pathlib import Path
 from typing import Final
@@ -63,10 +64,23 @@ def known_tables() -> list[str]:
     return [f"{schema or 'public.'}{name}" for schema, name in found]
 
 
+async def present_tables(connection: Connection) -> list[str]:
+    """Return those that the database has; an older one, before its migration, lacks the newest."""
+    rows = await connection.fetch(
+        "select name from unnest($1::text[]) with ordinality known (name, n) where to_regclass(name) is not null "
+        "order by n",
+        known_tables(),
+    )
+    return [row["name"] for row in rows]
+
+
 async def backup(dsn: str, file: Path, clock: Clock, progress: Progress) -> Manifest:
     """Write a backup. Progress is in rows. Raises StoreUnavailable, and UsageError where it cannot be written."""
-    tables = known_tables()
-    async with connected(dsn) as connection, snapshot(connection, *tables), whole_file(file) as target:
+    async with AsyncExitStack() as stack:
+        connection = await stack.enter_async_context(connected(dsn))
+        tables = await present_tables(connection)
+        await stack.enter_async_context(snapshot(connection, *tables))
+        target = await stack.enter_async_context(whole_file(file))
         total = sum([await connection.fetchval(f"select count(*) from {table}") for table in tables])  # noqa: S608 # our own names
         with tarfile.open(fileobj=target, mode="w", format=tarfile.PAX_FORMAT) as archive:
             copies, done = [], 0

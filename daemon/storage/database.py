@@ -9,7 +9,7 @@ from typing import Any, Final, Literal, TypeAlias
 import asyncpg
 
 from bus.clock import MICROSECOND
-from bus.errors import StoreUnavailable
+from bus.errors import MarketdError, StoreUnavailable
 
 Connection: TypeAlias = "asyncpg.Connection[Any]"
 Progress: TypeAlias = Callable[[int, int | None], None]
@@ -22,6 +22,12 @@ QUERY: Final = 3_600.0
 STALL: Final = 120.0
 """Seconds within which a stream of rows must go on."""
 FAILURES: Final = (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError)
+_NO_TABLES: Final = (
+    asyncpg.UndefinedTableError,
+    asyncpg.UndefinedColumnError,
+    asyncpg.UndefinedFunctionError,
+    asyncpg.InvalidSchemaNameError,
+)
 _SETTINGS: Final = {
     "application_name": "marketd storage",
     "timezone": "UTC",  # times are written out the same wherever the server stands
@@ -33,13 +39,20 @@ _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 @asynccontextmanager
 async def connected(dsn: str) -> AsyncIterator[Connection]:
-    """Give a connection. Whatever the server fails at inside the block becomes a StoreUnavailable."""
+    """Give a connection. Whatever the server fails at inside the block becomes a StoreUnavailable.
+
+    Raises MarketdError when the tables are missing, or of an older marketd.
+    """
     try:
         connection = await asyncpg.connect(dsn, timeout=CONNECT, command_timeout=QUERY, server_settings=_SETTINGS)
     except FAILURES as error:
         raise StoreUnavailable(f"the database cannot be reached: {error or type(error).__name__}") from error
     try:
         yield connection
+    except _NO_TABLES as error:
+        raise MarketdError(
+            f"the database lacks what this marketd needs, run 'marketd migrate' first: {error}"
+        ) from error
     except FAILURES as error:
         raise StoreUnavailable(f"the database failed: {error or type(error).__name__}") from error
     finally:

@@ -6,7 +6,7 @@ import asyncpg
 import msgspec
 import structlog
 
-from daemon.storage.backup import known_tables
+from daemon.storage.backup import present_tables
 from daemon.storage.database import Connection, Progress, connected
 from daemon.storage.stats import TableStats, tables
 from migrations.runner import capabilities
@@ -31,7 +31,8 @@ async def optimize(dsn: str, progress: Progress) -> Optimized:
     """
     async with connected(dsn) as connection:
         before = await tables(connection)
-        steps = [*await _policies(connection), *(f"vacuum (analyze) {table}" for table in known_tables())]
+        vacuum = [f"vacuum (analyze) {table}" for table in await present_tables(connection)]
+        steps = [*await _policies(connection), *vacuum]
         failed = []
         for done, step in enumerate(steps):
             progress(done, len(steps))

@@ -167,6 +167,23 @@ async def test_a_database_that_holds_rows_is_not_written_over(file: Path, databa
     await refused(other_database, file, UsageError, "in public.stream_offsets")
 
 
+async def test_an_older_database_can_be_backed_up_before_its_migration(
+    database: str, sql: asyncpg.Connection, other_database: str, tmp_path: Path
+):
+    await everything(sql)
+    before = await contents(database)
+    await sql.execute("drop table md.exports; delete from schema_migrations where name = 'exports'")
+    await backup(database, tmp_path / "backup", ManualClock(), quiet)
+    await restore(other_database, tmp_path / "backup", quiet)
+    assert await contents(other_database) == before
+
+
+async def test_without_tables_the_way_out_is_named(other_database: str, tmp_path: Path):
+    with pytest.raises(MarketdError, match="run 'marketd migrate' first"):
+        await backup(other_database, tmp_path / "backup", ManualClock(), quiet)
+    assert list(tmp_path.iterdir()) == []
+
+
 async def test_a_backup_that_fails_leaves_no_file(database: str, sql: asyncpg.Connection, tmp_path: Path):
     await everything(sql)
 
