@@ -1,0 +1,238 @@
+"""Where ccxt's structures become events: stamps, translates, drops what came before, sets aside what is malformed."""
+
+import asyncio
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, Final
+
+import structlog
+
+from bus import metrics
+from bus.clock import Clock
+from bus.errors import MalformedFrame
+from bus.events import AnyMarketEvent, Book, Dead, Event, Source
+from daemon.collectors.board import FeedBoard
+from daemon.collectors.ccxt import translate
+from daemon.collectors.ccxt.levels import levels, record_of
+from daemon.collectors.ccxt.memory import Memory
+from daemon.collectors.ccxt.translate import Origin
+from daemon.collectors.intake import PAYLOAD_KEPT, public_url
+from daemon.collectors.outbox import Outbox
+from daemon.exchanges.base import FeedKey
+from daemon.exchanges.decimals import check_levels
+
+log = structlog.get_logger(__name__)
+
+BATCH: Final = 512
+"""Events that may wait; with more the sockets are not read until the bus has taken them."""
+
+_SINGLE: Final[Mapping[str, tuple[Callable[[str, Any, Origin], AnyMarketEvent], str]]] = {
+    "ticker": (translate.ticker, "symbol"),
+    "funding": (translate.funding, "fundingRate"),
+    "mark_price": (translate.mark_price, "markPrice"),
+    "open_interest": (translate.open_interest, "openInterestAmount"),
+}
+"""Channels of which ccxt gives one structure at a time, and a key that it has."""
+
+
+class CcxtIntake:
+    """The one place of a ccxt collector that turns data into events. Events wait here until `flush`."""
+
+    def __init__(self, exchange: str, board: FeedBoard, outbox: Outbox, clock: Clock) -> None:
+        self._exchange = exchange
+        self._board = board
+        self._outbox = outbox
+        self._clock = clock
+        self.memory = Memory()
+        self._origin = Origin(exchange, 0, "ws")
+        self._where = ""
+        self._raw: bytes | str = b""
+        self._events: list[AnyMarketEvent] = []
+        self._dead: list[Dead] = []
+        self._wake = asyncio.Event()
+        self._frames = metrics.FRAMES_RECEIVED.labels(exchange, "ws")
+        self._answers = metrics.FRAMES_RECEIVED.labels(exchange, "rest")
+
+    # what came, before it is translated
+
+    def frame(self, raw: bytes | str, url: str) -> None:
+        """Take note of a frame that ccxt is about to read."""
+        self._note(raw, url, "ws")
+        self._frames.inc()
+
+    def answer(self, raw: str, url: str) -> None:
+        """Take note of the answer to a poll, which `take` gets next."""
+        self._note(raw, url, "rest")
+        self._answers.inc()
+
+    def page(self, raw: str, url: str) -> Origin:
+        """Take note of a page of history; return the origin of its events."""
+        self._note(raw, url, "ws")
+        self._answers.inc()
+        return self._origin._replace(source="backfill")
+
+    def _note(self, raw: bytes | str, url: str, source: Source) -> None:
+        recv = max(self._origin.recv + 1, self._clock.now())  # strictly rising per exchange: it identifies events
+        self._origin = Origin(self._exchange, recv, source)
+        self._raw, self._where = raw, url
+
+    def failed(self, reason: str) -> None:
+        """Set the frame or answer that was noted last aside: it could not be read."""
+        metrics.FRAMES_MALFORMED.labels(self._exchange).inc()
+        metrics.DEAD.labels("parse").inc()
+        raw = self._raw.encode(errors="replace") if isinstance(self._raw, str) else self._raw
+        recv = self._origin.recv
+        name = f"parse:{self._exchange}:{recv}:{len(self._dead)}"
+        self._dead.append(Dead(recv, name, public_url(self._where), "parse", reason, raw[:PAYLOAD_KEPT]))
+        self._wake.set()
+
+    # translating
+
+    def take(self, feed: FeedKey, data: Any) -> bool:
+        """Turn what ccxt has for a feed into events; False when it is nothing that this feed consists of."""
+        found = _parts(feed, data)
+        if found is None:
+            return False
+        try:
+            translator = getattr(self, f"_{feed.channel}", None)
+            if translator is not None:
+                translator(feed, found)
+            else:
+                self._add(_SINGLE[feed.channel][0](feed.symbol, found[0], self._origin))
+        except MalformedFrame as error:
+            self.failed(str(error))
+        except Exception as error:  # a fault in reading one message must not end the connection
+            log.exception("cannot read what ccxt made of a message", exchange=self._exchange, channel=feed.channel)
+            self.failed(f"translator failed: {error!r}")
+        self._origin = self._origin._replace(source="ws")  # ccxt.pro delivers books it asked for by REST too
+        self._wake.set()
+        return True
+
+    def _add(self, event: AnyMarketEvent) -> None:
+        """Let an event wait for the bus. The next one gets another time of receipt: some have no other identity."""
+        self._events.append(event)
+        self._origin = self._origin._replace(recv=self._origin.recv + 1)
+
+    def _each(self, parts: Iterable[Any], do: Callable[[Any], object]) -> None:
+        """Do something with each part; one that is malformed costs itself alone."""
+        for part in parts:
+            try:
+                do(part)
+            except (MalformedFrame, KeyError, TypeError, ValueError) as error:
+                self.failed(str(error) if isinstance(error, MalformedFrame) else f"not as expected: {error!r}")
+
+    def _trade(self, feed: FeedKey, trades: Sequence[dict[str, Any]]) -> None:
+        memory = self.memory.trades(feed.symbol)
+
+        def take(data: dict[str, Any]) -> None:
+            event = translate.trade(feed.symbol, data, self._origin, "" if data.get("id") else memory.name(data))
+            if memory.fresh(event.id):
+                self._add(event)
+            else:
+                metrics.DUPLICATES.labels(self._exchange, "trade").inc()
+
+        self._each(trades, take)
+
+    def _liquidation(self, feed: FeedKey, found: Sequence[dict[str, Any]]) -> None:
+        self._each(found, lambda one: self._add(translate.liquidation(feed.symbol, one, self._origin)))
+
+    def _candle(self, feed: FeedKey, rows: Sequence[Sequence[Any]]) -> None:
+        for row, closed in self.memory.candles(feed).changed(rows):
+            self._add(translate.candle(feed, row, self._origin, closed=closed))
+
+    def _book(self, feed: FeedKey, found: Sequence[Any]) -> None:
+        (book,) = found
+        if hasattr(book, "limit"):
+            book.limit()  # what ccxt's watchers do before they return
+        sides = book["bids"], book["asks"]
+        records = [record_of(side) for side in sides]
+        bid_record, ask_record = records
+        whole = feed not in self.memory.books or bid_record is None or ask_record is None
+        whole = whole or any(record is not None and record.whole for record in records)
+        changed = [[] if record is None else record.take() for record in records]
+        if whole:
+            bids, asks = levels(sides[0], lowest_first=False), levels(sides[1], lowest_first=True)
+        else:
+            bids, asks = changed
+        if not bids and not asks:
+            return
+        self.memory.books.discard(feed)  # until it is known to be sound
+        check_levels(bids, asks)
+        self.memory.books.add(feed)
+        number = book.get("nonce")
+        self._add(
+            Book(
+                self._exchange, feed.symbol, translate.moment(book.get("timestamp")), self._origin.recv,
+                self._origin.source, "snapshot" if whole else "delta", bids, asks,
+                last_id=self._rising(feed, number, whole=whole),
+            )
+        )  # fmt: skip
+
+    def _rising(self, feed: FeedKey, number: Any, *, whole: bool) -> int | None:
+        """Return a book's update id where it is one: some exchanges' stands still while the book changes."""
+        before = self.memory.numbers.get(feed)
+        if not isinstance(number, int) or (not whole and before is not None and number <= before):
+            return None
+        self.memory.numbers[feed] = number
+        return number
+
+    # onto the bus
+
+    async def run(self) -> None:
+        """Publish what was taken until cancelled."""
+        while True:
+            await self._wake.wait()
+            await self.flush()
+
+    async def flush(self) -> None:
+        """Publish what waits. Raises BusUnavailable."""
+        self._wake.clear()
+        events: list[Event] = [*self._events, *self._dead]
+        if self._events:
+            self._board.seen(self._events)
+        self._events.clear()
+        self._dead.clear()
+        await self._outbox.publish(events)
+
+    async def room(self) -> None:
+        """Wait while too much waits: then the sockets are not read."""
+        if len(self._events) >= BATCH:
+            await self.flush()
+
+
+def _parts(feed: FeedKey, data: Any) -> Sequence[Any] | None:
+    """Return what of a result belongs to a feed, taken out of ccxt's cache; None when it is something else."""
+    match feed.channel:
+        case "trade" | "liquidation":
+            return _listed(feed, data)
+        case "candle":
+            return _rows(feed, data)
+        case "book":
+            return [data] if isinstance(data, dict) and "bids" in data and "asks" in data else None
+    if not isinstance(data, dict):
+        return None
+    one = data.get(feed.symbol, data)
+    return [one] if isinstance(one, dict) and one.get(_SINGLE[feed.channel][1]) is not None else None
+
+
+def _listed(feed: FeedKey, data: Any) -> list[Any] | None:
+    if isinstance(data, dict) and "price" in data:
+        data = [data]
+    if not isinstance(data, list):
+        return None
+    found = [one for one in data if isinstance(one, dict) and one.get("symbol") in {feed.symbol, None}]
+    if hasattr(data, "getLimit") and len(found) == len(data):
+        data.clear()
+    return found
+
+
+def _rows(feed: FeedKey, data: Any) -> Sequence[Any] | None:
+    if isinstance(data, dict):
+        data = data.get(feed.symbol, {}).get(feed.timeframe)
+    elif isinstance(data, list) and len(data) == 3 and data[0] == feed.symbol:  # noqa: PLR2004 # symbol, timeframe, rows
+        data = data[2]
+    if not isinstance(data, list):
+        return None
+    if not hasattr(data, "getLimit"):
+        return data
+    count = data.getLimit(None, None)
+    return data[-count:] if count else []

@@ -1,0 +1,122 @@
+"""What one exchange's feeds have published: trades by id, candles by their values, books that have begun."""
+
+from collections import OrderedDict, deque
+from collections.abc import Iterable, Sequence
+from typing import Any, Final
+
+from daemon.exchanges.base import FeedKey
+
+IDS: Final = 5_000
+"""Trade ids remembered for each symbol; after a reconnection exchanges repeat at most a thousand trades."""
+ROWS: Final = 16
+"""Candles remembered for each feed."""
+EQUALS: Final = 1_000
+
+
+class TradeMemory:
+    """Which trades of one symbol have been published, and names for trades without an id of their own.
+
+    ccxt gives exchanges' ids as strings that need not be numbers or rise, so the last ones are simply remembered.
+    """
+
+    def __init__(self) -> None:
+        self._seen: set[str] = set()
+        self._order: deque[str] = deque()
+        self._equals: OrderedDict[tuple[Any, ...], int] = OrderedDict()
+
+    def fresh(self, identity: str) -> bool:
+        """Return whether this id did not come before, and remember it."""
+        if identity in self._seen:
+            return False
+        self._seen.add(identity)
+        self._order.append(identity)
+        if len(self._order) > IDS:
+            self._seen.discard(self._order.popleft())
+        return True
+
+    def knows(self, identity: str) -> bool:
+        """Return whether this id came before."""
+        return identity in self._seen
+
+    def __len__(self) -> int:
+        return len(self._order)
+
+    def name(self, data: dict[str, Any]) -> str:
+        """Return an id for a trade that has none: time, price, amount, side, and which of its equals it is.
+
+        Counting begins anew with each connection, so that what an exchange repeats gets the same names.
+        """
+        key = (data.get("timestamp"), data.get("price"), data.get("amount"), data.get("side"))
+        count = self._equals.pop(key, 0)
+        self._equals[key] = count + 1
+        if len(self._equals) > EQUALS:
+            self._equals.popitem(last=False)
+        return ":".join(map(str, (*key, count)))
+
+    def reconnected(self) -> None:
+        """Begin to count equal trades anew."""
+        self._equals.clear()
+
+
+class CandleMemory:
+    """What one candle feed has published. ccxt does not say when a candle is closed: it is when the next one opens."""
+
+    def __init__(self) -> None:
+        self._rows: OrderedDict[int, tuple[tuple[Any, ...], bool]] = OrderedDict()
+        self._current: int | None = None
+
+    def changed(self, rows: Sequence[Sequence[Any]]) -> list[tuple[Sequence[Any], bool]]:
+        """Return the rows that are news and whether each is closed, oldest first."""
+        if not rows:
+            return []
+        ordered = {row[0]: row for row in sorted(rows, key=lambda row: row[0])}
+        newest = max(next(reversed(ordered)), self._current or 0)
+        if self._current is not None and self._current < newest and self._current not in ordered:
+            ordered = {self._current: self._rows[self._current][0], **ordered}
+        self._current = newest
+        return [(row, row[0] < newest) for row in ordered.values() if self._is_news(row, closed=row[0] < newest)]
+
+    def _is_news(self, row: Sequence[Any], *, closed: bool) -> bool:
+        state = (tuple(row), closed)
+        if self._rows.get(row[0]) == state:
+            return False
+        self._rows[row[0]] = state
+        while len(self._rows) > ROWS:
+            self._rows.popitem(last=False)
+        return True
+
+    def reconnected(self) -> None:
+        """Forget the open candle: what of it was missed is not known."""
+        self._current = None
+
+
+class Memory:
+    """The memories of all feeds of one exchange."""
+
+    def __init__(self) -> None:
+        self._trades: dict[str, TradeMemory] = {}
+        self._candles: dict[FeedKey, CandleMemory] = {}
+        self.books: set[FeedKey] = set()
+        """Books whose snapshot is out, so that changes may follow."""
+        self.numbers: dict[FeedKey, int] = {}
+        """The last update id of each book."""
+
+    def trades(self, symbol: str) -> TradeMemory:
+        """Return the memory of a symbol's trades."""
+        return self._trades.setdefault(symbol, TradeMemory())
+
+    def candles(self, feed: FeedKey) -> CandleMemory:
+        """Return the memory of a candle feed."""
+        return self._candles.setdefault(feed, CandleMemory())
+
+    def interrupted(self, feed: FeedKey) -> None:
+        """Note that a feed's connection is lost: what comes next does not follow on what came before."""
+        self.books.discard(feed)
+        if feed.channel == "trade":
+            self.trades(feed.symbol).reconnected()
+        elif feed.channel == "candle":
+            self.candles(feed).reconnected()
+
+    def lost(self, feeds: Iterable[FeedKey]) -> None:
+        """Let the books of these feeds begin anew."""
+        self.books.difference_update(feeds)
