@@ -7,14 +7,14 @@ from bus.errors import UsageError
 from bus.handler import Handler
 from daemon.exchanges import contiguous
 from daemon.nearest import did_you_mean
-from handlers.gaps import GapHandler
+from handlers.gaps import GapHandler, Stored
 from handlers.metrics import MetricsHandler
 from handlers.persistence import PersistenceHandler
 from handlers.validation import ValidationHandler
 
 HANDLERS: Mapping[str, Callable[[str], Handler]] = {
     "validation": lambda _: ValidationHandler(),
-    "gaps": lambda _: GapHandler(contiguous()),
+    "gaps": lambda dsn: GapHandler(contiguous(), Stored(dsn)),
     "persistence": PersistenceHandler,
     "metrics": lambda _: MetricsHandler(),
 }

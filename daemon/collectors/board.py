@@ -71,6 +71,10 @@ class FeedBoard:
             identities |= {(event.symbol, event.timeframe) for event in events if event.__class__ is Candle}
         return self._delivered(watch for what in identities if (watch := self._by_event.get(what)) is not None)
 
+    def wants(self, event: Translated) -> bool:
+        """Tell whether an event belongs to a feed that is watched."""
+        return (event.symbol, event.__class__) in self._by_event
+
     def answered(self, feed: FeedKey) -> None:
         """Say that a polled feed has been answered, whether or not there was news in it."""
         self._delivered(self._of([feed]))

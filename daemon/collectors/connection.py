@@ -36,7 +36,7 @@ OVERLAP: Final = 15.0
 RESYNC_PAUSE: Final = 30.0
 """Seconds within which a feed is not subscribed to anew a second time."""
 
-EndKind: TypeAlias = Literal["closed", "silent", "broken", "oversized", "send"]
+EndKind: TypeAlias = Literal["closed", "silent", "broken", "oversized", "send", "forced"]
 
 
 @dataclass(frozen=True)
@@ -58,6 +58,8 @@ class Surroundings:
     clock: Clock
     requested: Callable[[], None]
     """Called when the translator may have put requests into its queue."""
+    barred: Callable[[], bool]
+    """Whether an operator wants no connection to this exchange."""
 
 
 class Connection:
@@ -221,6 +223,8 @@ class Connection:
         while True:
             await clock.sleep(WATCH_INTERVAL)
             now = clock.monotonic()
+            if self._around.barred():
+                return Ended("forced", "the breaker was opened by an operator")
             if self._around.outbox.held:
                 self._heard = now  # it is we who do not listen
             if now - self._heard > limits.silence:

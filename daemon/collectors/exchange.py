@@ -61,7 +61,8 @@ class ExchangeCollector:
     ) -> None:
         self.name = exchange.name
         self._exchange = exchange
-        self._settings = settings
+        self.settings = settings
+        """What was configured."""
         self._clock = clock
         self._random = random
         self._outbox = Outbox(bus, clock)
@@ -88,7 +89,7 @@ class ExchangeCollector:
     def _make_gate(self, bus: EventBus) -> Gate:
         limits = self._exchange.limits
         # another host of the same protocol bans on its own account
-        key = f"{self.name}:{urlsplit(self._settings.endpoints.rest).netloc.rpartition('@')[2]}"
+        key = f"{self.name}:{urlsplit(self.settings.endpoints.rest).netloc.rpartition('@')[2]}"
         weight = WeightLimiter(key, int(limits.weight * SHARE), self._clock, bus.state, limits.weight_window)
         return make_gate(self.name, weight, limits.connects_per_minute, self._outbox, self._clock, self._random)
 
@@ -117,6 +118,11 @@ class ExchangeCollector:
             self._tasks.clear()
             self._loaded = False
             await self._board.farewell()
+
+    @property
+    def loaded(self) -> bool:
+        """Whether the exchange's symbols are known."""
+        return self._loaded
 
     def why_not(self, feed: FeedKey) -> str:
         """Return why the exchange cannot deliver a feed, "" when it can."""
@@ -241,14 +247,16 @@ class ExchangeCollector:
                 self._polls[feed] = self._keep("poll", functools.partial(self._poller.run, feed))
                 continue
             size = len(self._exchange.streams(feed))
-            url = self._exchange.url(self._settings.endpoints.websocket, feed)
+            url = self._exchange.url(self.settings.endpoints.websocket, feed)
             fitting = (line for line in self._lines if line.url == url and line.streams + size <= room)
             (next(fitting, None) or self._new_line(url)).add([feed])
 
     def _new_line(self, url: str) -> Line:
+        breaker = self._gate.websocket
         around = Surroundings(
-            self._exchange, self._intake, self._board, self._outbox, self._clock, requested=self._worker.wake
-        )
+            self._exchange, self._intake, self._board, self._outbox, self._clock, requested=self._worker.wake,
+            barred=lambda: breaker.state == "forced_open",
+        )  # fmt: skip
         line = Line(url, around, self._dialler, self._numbers, self._random)
         self._lines[line] = self._keep("connection", line.run)
         return line

@@ -101,6 +101,9 @@ class Intake:
         return first
 
     def _digest(self, events: list[Translated], dead: list[Event], data: int) -> Digest:
+        if self._exchange.bundled and events:
+            bundled, wants = self._exchange.bundled, self._board.wants
+            events = [event for event in events if event.__class__ not in bundled or wants(event)]
         feeds = self._board.seen(events) if events else set()
         notices = self._notices()
         self._count()

@@ -19,14 +19,19 @@ class FeedSettings:
 
     def keys(self) -> list[FeedKey]:
         """Return every feed that these settings mean, each once."""
-        return list(
-            dict.fromkeys(
-                FeedKey(symbol, channel, timeframe)
-                for symbol in self.symbols
-                for channel in self.channels
-                for timeframe in (self.timeframes if channel == "candle" else [""])
-            )
+        return feeds_of(self.symbols, self.channels, self.timeframes)
+
+
+def feeds_of(symbols: Sequence[str], channels: Sequence[str], timeframes: Sequence[str]) -> list[FeedKey]:
+    """Return every feed of these symbols and channels, each once."""
+    return list(
+        dict.fromkeys(
+            FeedKey(symbol, channel, timeframe)
+            for symbol in symbols
+            for channel in channels
+            for timeframe in (timeframes if channel == "candle" else [""])
         )
+    )
 
 
 def why_not(exchange: Exchange, feed: FeedKey) -> str:

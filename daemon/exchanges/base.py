@@ -160,6 +160,8 @@ class Exchange(ABC):
     limits: ClassVar[Limits]
     polled: ClassVar[frozenset[str]] = frozenset()
     """Those of `channels` that the exchange does not stream: they are polled."""
+    bundled: ClassVar[frozenset[type]] = frozenset()
+    """Events that come along in streams of other channels: they are published where their own channel is wanted."""
     contiguous: ClassVar[bool] = False
     """Whether trade ids rise by one for each symbol, so that a missing one is a missing trade."""
 

@@ -1,5 +1,6 @@
-"""What kind of frame Binance spot sent, and which decoder reads it."""
+"""What kind of frame Binance sent, and which decoder reads it."""
 
+from collections.abc import Mapping
 from typing import Any, Final
 
 import msgspec
@@ -11,22 +12,29 @@ PREFIX: Final = b'{"stream":"'
 """How a combined frame begins; the stream's name follows."""
 PREFIX_LENGTH: Final = len(PREFIX)
 
-_MESSAGES: Final[dict[str, Any]] = {
-    "trade": messages.TradeMessage,
-    "aggTrade": messages.AggregateTradeMessage,
-    "bookTicker": messages.BookTickerMessage,
-    "24hrTicker": messages.DayTickerMessage,
-    "depthUpdate": messages.DepthMessage,
-    "kline": messages.KlineMessage,
-}
-"""The message of each event type."""
-PLAIN: Final = {kind: msgspec.json.Decoder(message) for kind, message in _MESSAGES.items()}
-"""Decoders of raw frames by event type."""
-COMBINED: Final[dict[str, msgspec.json.Decoder[messages.Combined[Any]]]] = {
-    kind: msgspec.json.Decoder(messages.Combined[message])  # type: ignore[valid-type] # a type only at run time
-    for kind, message in _MESSAGES.items()
-}
-"""Decoders of combined frames by event type."""
+
+class Decoders:
+    """Typed decoders by event type, of raw frames and of combined ones."""
+
+    def __init__(self, kinds: Mapping[str, Any]) -> None:
+        """`kinds`: the message of each event type."""
+        self.plain = {kind: msgspec.json.Decoder(message) for kind, message in kinds.items()}
+        self.combined: dict[str, msgspec.json.Decoder[messages.Combined[Any]]] = {
+            kind: msgspec.json.Decoder(messages.Combined[message])  # type: ignore[valid-type] # a type only at run time
+            for kind, message in kinds.items()
+        }
+
+
+SPOT: Final = Decoders(
+    {
+        "trade": messages.TradeMessage,
+        "aggTrade": messages.AggregateTradeMessage,
+        "bookTicker": messages.BookTickerMessage,
+        "24hrTicker": messages.DayTickerMessage,
+        "depthUpdate": messages.DepthMessage,
+        "kline": messages.KlineMessage,
+    }
+)
 _KIND_BY_STREAM: Final = {
     "trade": "trade",
     "aggTrade": "aggTrade",

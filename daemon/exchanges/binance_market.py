@@ -8,11 +8,11 @@ from daemon.exchanges.duplicates import CandleFilter, IdFilter
 
 
 class Market:
-    """One symbol's memory. `ask` asks for a snapshot of its book."""
+    """One symbol's memory. `ask` asks for a snapshot of its book; `linked`: see `BookSync`."""
 
-    def __init__(self, symbol: str, ask: Callable[[], None]) -> None:
+    def __init__(self, symbol: str, ask: Callable[[], None], *, linked: bool) -> None:
         self.symbol = symbol
-        self.book = BookSync(ask)
+        self.book = BookSync(ask, linked=linked)
         self.forget_trades()
         self.forget_tickers()
         self.candles: defaultdict[str, CandleFilter] = defaultdict(CandleFilter)

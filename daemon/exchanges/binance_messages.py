@@ -159,11 +159,13 @@ class DepthAnswer(Struct, gc=False):
     """GET /api/v3/depth, "Order book".
 
     {"lastUpdateId":1027024,"bids":[["4.00000000","431.00000000"]],"asks":[["4.00000200","12.00000000"]]}
+    Futures tell the time too, as `E`.
     """
 
     lastUpdateId: Id  # noqa: N815 # Binance's name
     bids: Levels
     asks: Levels
+    E: Time | None = None
 
 
 class TradeAnswer(Struct, gc=False):

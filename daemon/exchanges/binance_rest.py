@@ -1,4 +1,4 @@
-"""Binance spot's public REST calls: what to ask, and what the answers become.
+"""Binance's public REST calls: what to ask, and what the answers become; the lists of symbols are spot's.
 
 https://developers.binance.com/docs/binance-spot-api-docs/rest-api/market-data-endpoints (weights stand there too)
 """
@@ -44,62 +44,71 @@ class Stamp(msgspec.Struct, frozen=True):
     source: Source
 
 
-def instruments_request() -> Request:
-    """Ask for all symbols and their trading rules: weight 20."""
-    return Request("instruments", "/api/v3/exchangeInfo", {}, 20)
+class Api(msgspec.Struct, frozen=True):
+    """Where one of Binance's markets has its calls, and what they weigh there."""
+
+    root: str
+    instruments_weight: int
+    depth_weight: int
+    trades_weight: int
+    aggregates_weight: int
+    candles_weight: int
+
+    def instruments(self) -> Request:
+        """Ask for all symbols and their trading rules."""
+        return Request("instruments", f"{self.root}/exchangeInfo", {}, self.instruments_weight)
+
+    def depth(self, symbol: str, native: str) -> Request:
+        """Ask for the best 1,000 levels of each side."""
+        params = {"symbol": native, "limit": "1000"}
+        return Request("snapshot", f"{self.root}/depth", params, self.depth_weight, symbol)
+
+    def trades(self, symbol: str, native: str, span: Span, from_id: str) -> Request:
+        """Ask for a page of trades from an id on."""
+        params = {"symbol": native, "limit": str(PAGE), "fromId": from_id}
+        return Request("trades", f"{self.root}/historicalTrades", params, self.trades_weight, symbol, span=span)
+
+    def aggregates(self, symbol: str, native: str, span: Span, from_id: str | None) -> Request:
+        """Ask for a page of aggregate trades from an id, or from the span's start on."""
+        params = {"symbol": native, "limit": str(PAGE)}
+        params |= {"startTime": str(_ceil_ms(span.start))} if from_id is None else {"fromId": from_id}
+        return Request("aggregates", f"{self.root}/aggTrades", params, self.aggregates_weight, symbol, span=span)
+
+    def first_trade(self, symbol: str, native: str, span: Span) -> Request:
+        """Ask for the first aggregate trade of a time span: its first trade begins a page of single trades."""
+        params = {"symbol": native, "limit": "1", "startTime": str(_ceil_ms(span.start))}
+        return Request("first_trade", f"{self.root}/aggTrades", params, self.aggregates_weight, symbol, span=span)
+
+    def candles(self, symbol: str, native: str, timeframe: str, span: Span) -> Request:
+        """Ask for a page of candles that open within a span."""
+        params = {"symbol": native, "interval": timeframe, "startTime": str(_ceil_ms(span.start))}
+        params |= {"endTime": str(span.end // MILLISECOND), "limit": str(PAGE)}
+        return Request("candles", f"{self.root}/klines", params, self.candles_weight, symbol, timeframe, span)
 
 
-def depth_request(symbol: str, native: str) -> Request:
-    """Ask for the best 1,000 levels of each side: weight 50."""
-    return Request("snapshot", "/api/v3/depth", {"symbol": native, "limit": "1000"}, 50, symbol)
+SPOT: Final = Api("/api/v3", 20, 50, 25, 4, 2)
 
 
-def trades_request(symbol: str, native: str, span: Span, from_id: str) -> Request:
-    """Ask for a page of trades from an id on: weight 25."""
-    params = {"symbol": native, "limit": str(PAGE), "fromId": from_id}
-    return Request("trades", "/api/v3/historicalTrades", params, 25, symbol, span=span)
-
-
-def aggregates_request(symbol: str, native: str, span: Span, from_id: str | None) -> Request:
-    """Ask for a page of aggregate trades from an id, or from the span's start on: weight 4."""
-    params = {"symbol": native, "limit": str(PAGE)}
-    params |= {"startTime": str(_ceil_ms(span.start))} if from_id is None else {"fromId": from_id}
-    return Request("aggregates", "/api/v3/aggTrades", params, 4, symbol, span=span)
-
-
-def first_trade_request(symbol: str, native: str, span: Span) -> Request:
-    """Ask for the first aggregate trade of a time span: its first trade begins a page of single trades."""
-    params = {"symbol": native, "limit": "1", "startTime": str(_ceil_ms(span.start))}
-    return Request("first_trade", "/api/v3/aggTrades", params, 4, symbol, span=span)
-
-
-def candles_request(symbol: str, native: str, timeframe: str, span: Span) -> Request:
-    """Ask for a page of candles that open within a span: weight 2."""
-    params = {"symbol": native, "interval": timeframe, "startTime": str(_ceil_ms(span.start))}
-    params |= {"endTime": str(span.end // MILLISECOND), "limit": str(PAGE)}
-    return Request("candles", "/api/v3/klines", params, 2, symbol, timeframe, span)
-
-
-def page(request: Request, body: bytes | str, stamp: Stamp) -> Page:
+def page(api: Api, request: Request, body: bytes | str, stamp: Stamp) -> Page:
     """Read the answer to a history call; the next call goes on behind its last element, until the span ends."""
     span, native = request.span, request.params["symbol"]
     if span is None:
         raise MalformedFrame("the call belongs to no span")
     if request.kind == "first_trade":
         first = first_trade_id(body)
-        return Page([], None if first is None else trades_request(request.symbol, native, span, first))
+        return Page([], None if first is None else api.trades(request.symbol, native, span, first))
     if request.kind == "candles":
         bars = candles(body, stamp, request.timeframe)
         if len(bars) < PAGE:
             return Page([*bars])
         rest = msgspec.structs.replace(span, start=bars[-1].open_ts + 1)
-        return Page([*bars], candles_request(request.symbol, native, request.timeframe, rest))
+        return Page([*bars], api.candles(request.symbol, native, request.timeframe, rest))
     single = request.kind == "trades"
     found = trades(body, stamp) if single else aggregates(body, stamp)
     wanted = [trade for trade in found if _within(span, trade)]
     if len(found) < PAGE or wanted[-1:] != found[-1:]:
         return Page([*wanted])
-    ask = trades_request if single else aggregates_request
+    ask = api.trades if single else api.aggregates
     return Page([*wanted], ask(request.symbol, native, span, str(int(found[-1].id) + 1)))
 
 
@@ -125,9 +134,13 @@ def instruments(body: bytes | str, exchange: str) -> dict[str, Instrument]:
     return found
 
 
+def renamed(currency: str) -> str:
+    """Return ccxt's code of a currency."""
+    return RENAMED.get(currency, currency)
+
+
 def _instrument(answer: SymbolAnswer, exchange: str) -> Instrument:
-    base = RENAMED.get(answer.baseAsset, answer.baseAsset)
-    quote = RENAMED.get(answer.quoteAsset, answer.quoteAsset)
+    base, quote = renamed(answer.baseAsset), renamed(answer.quoteAsset)
     rules = {rule.filterType: rule for rule in answer.filters}
     price, lot = rules.get("PRICE_FILTER"), rules.get("LOT_SIZE")
     notional = rules.get("NOTIONAL") or rules.get("MIN_NOTIONAL")
@@ -147,11 +160,12 @@ def _instrument(answer: SymbolAnswer, exchange: str) -> Instrument:
 
 
 def snapshot(body: bytes | str, stamp: Stamp) -> Book:
-    """Read an order book; it has an id and no time."""
+    """Read an order book; it has an id, and on spot no time."""
     answer = _depth.decode(body)
     check_levels(answer.bids, answer.asks)
+    ts = None if answer.E is None else nanoseconds(answer.E)
     return Book(
-        stamp.exchange, stamp.symbol, None, stamp.recv, stamp.source, "snapshot", answer.bids, answer.asks,
+        stamp.exchange, stamp.symbol, ts, stamp.recv, stamp.source, "snapshot", answer.bids, answer.asks,
         last_id=answer.lastUpdateId,
     )  # fmt: skip
 

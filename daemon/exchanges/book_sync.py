@@ -16,6 +16,8 @@ from bus.events import Book
 
 MAX_BUFFERED: Final = 5_000
 """Deltas held while waiting for a snapshot: over eight minutes at ten a second."""
+RESTARTED: Final = 1_000_000_000
+"""Exchange time, ns, by which a delta with an old id must be later than the newest one to be no repetition of it."""
 
 _by_last_id = attrgetter("last_id")
 
@@ -25,13 +27,16 @@ class BookSync:
 
     The rule is Binance's, https://developers.binance.com/docs/binance-spot-api-docs/web-socket-streams
     "How to manage a local order book correctly": the first delta after snapshot `id` has first_id <= id + 1 and
-    last_id > id, and each one after it begins at most one above its predecessor's end.
+    last_id > id, and each one after it begins at most one above its predecessor's end. `linked`: a delta says itself
+    which id it follows on (`prev_id`), so that it begins one above that one, whatever its first_id is.
     """
 
-    def __init__(self, ask: Callable[[], None]) -> None:
+    def __init__(self, ask: Callable[[], None], *, linked: bool = False) -> None:
         self._ask = ask
+        self._linked = linked
         self._buffer: list[Book] = []
         self._asked = False
+        self._time: int | None = None
         self.last_id: int | None = None
         """The id that the published book stands at, None while it waits for a snapshot."""
 
@@ -40,18 +45,19 @@ class BookSync:
 
         After a break `last_id` is None; nothing with `last_id` set means that the delta was a duplicate.
         """
-        first, last = _ids(delta)
+        first, last = self._ids(delta)
         if self.last_id is None:
             self._wait(delta)
             return []
-        if last <= self.last_id:
+        begun_anew = last <= self.last_id and self._is_later(delta)
+        if last <= self.last_id and not begun_anew:
             return []
-        if first > self.last_id + 1:
+        if begun_anew or first > self.last_id + 1:
             self.last_id = None
             self._wait(delta)
             return []
-        self.last_id = last
-        return [delta]
+        self.last_id, before, self._time = last, self.last_id, delta.ts
+        return [delta if delta.prev_id == before else msgspec.structs.replace(delta, prev_id=before)]
 
     def snapshot(self, snapshot: Book) -> list[Book]:
         """Return the snapshot and the buffered deltas that follow it; nothing when it is too old or not wanted.
@@ -61,17 +67,17 @@ class BookSync:
         self._asked = False
         if self.last_id is not None or not self._buffer:
             return []
-        _, last = _ids(snapshot)
+        _, last = self._ids(snapshot)
         tail = self._contiguous_tail()
-        if last + 1 < _ids(tail[0])[0]:
+        if last + 1 < self._ids(tail[0])[0]:
             self._request()
             return []
         events = [snapshot]
         for delta in tail:
-            end = _ids(delta)[1]
+            end = self._ids(delta)[1]
             if end > last:
                 events.append(msgspec.structs.replace(delta, prev_id=last))
-                last = end
+                last, self._time = end, delta.ts
         self.last_id = last
         self._buffer = []
         return events
@@ -101,13 +107,19 @@ class BookSync:
     def _contiguous_tail(self) -> list[Book]:
         """Return the end of the buffer behind its last hole: a snapshot from before the hole would be of no use."""
         start = len(self._buffer) - 1
-        while start > 0 and _ids(self._buffer[start - 1])[1] + 1 >= _ids(self._buffer[start])[0]:
+        while start > 0 and self._ids(self._buffer[start - 1])[1] + 1 >= self._ids(self._buffer[start])[0]:
             start -= 1
         return self._buffer[start:]
 
+    def _is_later(self, delta: Book) -> bool:
+        """Whether an old id comes with a new time: the exchange has begun to count anew."""
+        return delta.ts is not None and self._time is not None and delta.ts > self._time + RESTARTED
 
-def _ids(event: Book) -> tuple[int, int]:
-    """Return first and last id; a snapshot has its last id alone."""
-    if event.last_id is None:
-        raise MalformedFrame("a book message without an update id cannot be aligned")
-    return (event.last_id if event.first_id is None else event.first_id), event.last_id
+    def _ids(self, event: Book) -> tuple[int, int]:
+        """Return where a message begins and ends; a snapshot has its last id alone."""
+        last, first = event.last_id, event.first_id
+        if last is None:
+            raise MalformedFrame("a book message without an update id cannot be aligned")
+        if self._linked and event.prev_id is not None:
+            first = event.prev_id + 1
+        return (last if first is None else first), last

@@ -17,6 +17,7 @@ from handlers.gaps import wording
 from handlers.gaps.books import BookLine
 from handlers.gaps.interruptions import Interruption, Interval
 from handlers.gaps.ranges import Hole, IdLine
+from handlers.gaps.stored import Past
 from handlers.gaps.wording import Ids, Key, Kind
 
 REPORTS_REMEMBERED: Final = 1_000
@@ -34,14 +35,16 @@ class GapHandler(Handler):
     """Finds gaps by trade id, book sequence, candle grid, silence and disconnection.
 
     `contiguous` names the exchanges whose trade ids rise by one; elsewhere a disconnection is itself the gap.
-    Open candles, and derived ones, are no history: nothing is missing where they are.
+    Open candles, and derived ones, are no history: nothing is missing where they are. `past` is asked where a feed
+    stood that no state is kept of.
     """
 
     name = "gaps"
     system: ClassVar[bool] = True
 
-    def __init__(self, contiguous: frozenset[str]) -> None:
+    def __init__(self, contiguous: frozenset[str], past: Past | None = None) -> None:
         self._contiguous = contiguous
+        self._past = past
         self._state: StateStore | None = None
         self._forget()
 
@@ -51,6 +54,8 @@ class GapHandler(Handler):
         self._feeds: dict[Key, Interruption] = {}
         self._reports: deque[Feed] = deque(maxlen=REPORTS_REMEMBERED)
         self._changed: dict[Key, Followed] = {}
+        self._recalled: set[Key] = set()
+        self._met: set[tuple[str, str, str | type]] = set()
         self._unsent: list[Gap] = []
         self._unsent_saved = False
         self._returned = False
@@ -79,8 +84,10 @@ class GapHandler(Handler):
             self._lines[key] = msgspec.msgpack.decode(value, type=IdLine)
 
     async def handle(self, batch: Batch) -> Sequence[Event]:
-        """Look at every event; what is found is returned as `gap` events. Raises BusUnavailable."""
+        """Look at every event; what is found is returned as `gap` events. Raises BusUnavailable, StoreUnavailable."""
         self._begin()
+        if self._past is not None:
+            await self._recall(self._past, batch.events)
         for event in batch.events:
             if type(event) is Feed:
                 self._report(event)
@@ -93,6 +100,11 @@ class GapHandler(Handler):
             if type(followed) is IdLine and followed.holes:
                 self._tell(key, followed, followed.ripe())
         return await self._done()
+
+    async def close(self) -> None:
+        """Let go of the past's connection."""
+        if self._past is not None:
+            await self._past.close()
 
     async def tick(self, now: int) -> Sequence[Event]:
         """Tell the holes that nothing has filled while their feed was quiet. Raises BusUnavailable."""
@@ -120,17 +132,54 @@ class GapHandler(Handler):
         self._returned = True
         return list(self._unsent)
 
-    def _look(self, event: MarketEvent) -> None:
+    async def _recall(self, past: Past, events: Iterable[Event]) -> None:
+        """Take up the stored past of feeds that no state is kept of: their first event shows what is missing."""
+        met = {
+            (event.exchange, event.symbol, event.timeframe if type(event) is Candle else type(event))
+            for event in events
+            if isinstance(event, MarketEvent)
+        }
+        if met <= self._met:
+            return
+        for event in events:
+            if isinstance(event, MarketEvent) and event.source not in _NO_HISTORY:
+                await self._recall_one(past, self._key(event), event.recv)
+        self._met |= met
+
+    async def _recall_one(self, past: Past, key: Key, recv: int) -> None:
+        if key in self._lines or key in self._books or key in self._feeds or key in self._recalled:
+            return
+        match await past.before(key, recv):
+            case IdLine() as line:
+                self._lines[key] = line
+            case BookLine() as book:
+                self._books[key] = book
+            case Interruption() as feed:
+                self._feeds[key] = feed
+        self._recalled.add(key)
+
+    def _key(self, event: MarketEvent) -> Key:
+        """Return what an event is followed as."""
         if type(event) is Trade and event.exchange in self._contiguous and event.id.isdecimal():
-            self._number(("trade", event.exchange, event.symbol, ""), event, int(event.id), _time(event))
+            return "trade", event.exchange, event.symbol, ""
+        if type(event) is Candle:
+            return "candle", event.exchange, event.symbol, event.timeframe
+        if type(event) is Book and event.last_id is not None:
+            return "book", event.exchange, event.symbol, ""
+        return "feed", event.exchange, event.symbol, event_type(event)
+
+    def _look(self, event: MarketEvent) -> None:
+        key = self._key(event)
+        if key[0] == "trade" and type(event) is Trade:
+            self._number(key, event, int(event.id), _time(event))
         elif type(event) is Candle:
             number = timeframes.number(event.timeframe, event.open_ts)
             if event.closed and event.source != "derived" and number is not None:
-                self._number(("candle", event.exchange, event.symbol, event.timeframe), event, number, event.open_ts)
-        elif type(event) is Book and event.last_id is not None:
-            self._follow(("book", event.exchange, event.symbol, ""), event, event.last_id)
+                self._number(key, event, number, event.open_ts)
+        elif key[0] == "book" and type(event) is Book and event.last_id is not None:
+            self._follow(key, event, event.last_id)
         elif event.source not in _NO_HISTORY:
-            self._deliver(("feed", event.exchange, event.symbol, event_type(event)), event)
+            self._deliver(key, event)
 
     def _used_up(self, remark: Quality) -> None:
         """Note an id that no trade has: nothing is missing there."""

@@ -85,7 +85,7 @@ async def ours(opened, exchange) -> int:
     feed = FeedKey("BTC/USDT", "trade")
     board.add([feed])
     intake = Intake(exchange, board, outbox, clock)
-    around = Surroundings(exchange, intake, board, outbox, clock, lambda: None)
+    around = Surroundings(exchange, intake, board, outbox, clock, lambda: None, lambda: False)
     connection = Connection(1, opened, "ws://bench", [feed], around, lambda: None)
     before = intake._frames._value.get()
     await connection.run()

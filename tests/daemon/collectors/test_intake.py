@@ -1,4 +1,4 @@
-"""What must not leave the process, and the patience of tasks that keep crashing."""
+"""What must not leave the process, what nobody asked for, and the patience of tasks that keep crashing."""
 
 import asyncio
 import itertools
@@ -7,8 +7,14 @@ from random import Random
 import pytest
 
 from bus.clock import ManualClock
-from daemon.collectors.intake import public_url
+from bus.events import Funding, MarkPrice
+from daemon.collectors.board import FeedBoard
+from daemon.collectors.intake import Intake, public_url
+from daemon.collectors.outbox import Outbox
 from daemon.collectors.tasks import keep_running
+from daemon.exchanges.base import FeedKey
+from daemon.exchanges.binanceusdm import BinanceUsdm
+from tests.daemon.collectors.helpers import ListeningBus
 
 
 @pytest.mark.parametrize(
@@ -41,3 +47,20 @@ async def test_what_keeps_crashing_is_started_again_after_pauses_and_ends_when_c
     assert task.cancelled()
     assert 5 <= len(runs) <= 40
     assert all(later - earlier >= 0.1 for earlier, later in itertools.pairwise(runs))
+
+
+async def test_what_comes_along_in_another_channels_stream_is_published_where_it_is_wanted():
+    clock = ManualClock()
+    outbox = Outbox(ListeningBus(), clock)
+    board = FeedBoard("binanceusdm", outbox, clock)
+    intake = Intake(BinanceUsdm(), board, outbox, clock)
+    board.add([FeedKey("BTC/USDT:USDT", "funding")])
+    mark = (
+        b'{"stream":"btcusdt@markPrice@1s","data":{"e":"markPriceUpdate","E":1562305380000,"s":"BTCUSDT",'
+        b'"p":"11794.1","i":"11784.6","P":"11784.2","r":"0.0003","T":1562306400000}}'
+    )
+    digest = intake.frames([mark], "wss://x", 1)
+    assert [type(event) for event in digest.events] == [Funding]
+    board.add([FeedKey("BTC/USDT:USDT", "mark_price")])
+    digest = intake.frames([mark.replace(b"1562305380000", b"1562305381000")], "wss://x", 1)
+    assert [type(event) for event in digest.events] == [MarkPrice]

@@ -16,7 +16,7 @@ from bus.events import Book, Candle, Ticker, Trade
 from bus.frames import decode_frame, encode_events
 from daemon.exchanges.base import FeedKey, Span
 from daemon.exchanges.binance import Binance
-from daemon.exchanges.binance_rest import depth_request
+from daemon.exchanges.binance_rest import SPOT
 
 PAYLOADS: list[tuple[str, Callable[[], dict]]] = [
     ("trade", trade), ("aggTrade", aggregate), ("bookTicker", quote), ("ticker", day), ("depth@100ms", depth),
@@ -24,7 +24,7 @@ PAYLOADS: list[tuple[str, Callable[[], dict]]] = [
 ]  # fmt: skip
 FRAMES = [combined(f"bnbbtc@{stream}", build()) for stream, build in PAYLOADS] + [raw(build()) for _, build in PAYLOADS]
 REQUESTS = [
-    depth_request("BNB/BTC", "BNBBTC"), *Binance().instruments_requests(),
+    SPOT.depth("BNB/BTC", "BNBBTC"), *Binance().instruments_requests(),
 ]  # fmt: skip
 SPAN = Span(1, 2**62, "1", "27781")
 HISTORY = [

@@ -1,0 +1,133 @@
+"""The only place that wires the parts of the daemon together, and the order in which they start and end."""
+
+import asyncio
+import os
+from collections.abc import Callable
+from contextlib import AsyncExitStack
+from importlib.metadata import version
+from random import Random
+
+import asyncpg
+import structlog
+
+from bus.clock import SystemClock
+from bus.redis import RedisBus
+from bus.redis.janitor import Janitor
+from bus.subscription import Subscription
+from daemon import logs
+from daemon.app.checks import bus_check, store_check
+from daemon.app.collecting import start_collectors
+from daemon.app.control import start_control
+from daemon.app.draining import drain_steps
+from daemon.app.wired import Wired
+from daemon.config import Config
+from daemon.embedded.servers import EmbeddedServers
+from daemon.http import HttpServer
+from daemon.redact import register_url
+from daemon.roles import HANDLERS, Roles
+from daemon.servers import Urls, configured
+from daemon.signals import Signals
+from daemon.supervisor import Supervisor
+from daemon.systemd import Notifier
+from daemon.watchdog import Watchdog
+from migrations.runner import migrate
+
+log = structlog.get_logger(__name__)
+
+
+async def run(config: Config, roles: Roles, *, demo: bool) -> int:
+    """Run the daemon until a signal ends it. Return 0 when everything was drained, 1 when that was cut short.
+
+    Raises ConfigError, BusUnavailable, StoreUnavailable when it cannot start.
+    """
+    logs.configure(config.log.level, config.log.format)
+    for url in config.secret_urls():
+        register_url(url)
+    signals = Signals()
+    signals.install(asyncio.get_running_loop())
+    notifier = Notifier(os.environ)
+    clock, random = SystemClock(), Random()
+    supervisor = Supervisor(clock, random)
+    checks: dict[str, Callable[[], tuple[bool, str]]] = {"start": lambda: (False, "still starting")}
+    async with AsyncExitStack() as stack:
+        urls = await _servers(config, supervisor, stack)
+        http = HttpServer(config.http.listen, checks)
+        stack.push_async_callback(http.close)
+        url = await http.start()
+        await migrate(urls.dsn)
+        bus = await RedisBus.open(urls.redis, prefix=config.bus.prefix, clock=clock, random=random)
+        stack.push_async_callback(bus.close)
+        stack.push_async_callback(_stop_all, supervisor)  # where starting fails half-way, or the bus itself does
+        pool = await stack.enter_async_context(
+            asyncpg.create_pool(urls.dsn, min_size=0, max_size=4, timeout=10, command_timeout=30)
+        )
+        wired = Wired(config, roles, clock, random, bus, urls, pool, supervisor, checks)
+        supervisor.start("watchdog", Watchdog(notifier).run)
+        await _start(wired, stack, demo=demo)
+        del checks["start"]
+        log.info("marketd runs", version=version("marketd"), roles=str(roles), http=url)
+        notifier.ready(f"running: {roles}")
+        await _until_signal(signals, bus)
+        notifier.stopping("draining")
+        complete = await supervisor.drain(drain_steps(wired), config.shutdown.deadline, signals.now)
+        log.info("marketd ends", drained=complete)
+        return 0 if complete else 1
+
+
+async def _servers(config: Config, supervisor: Supervisor, stack: AsyncExitStack) -> Urls:
+    """Start the embedded servers that the configuration asks for and keep them running."""
+    redis, dsn = configured(config)
+    if redis is not None and dsn is not None:
+        return Urls(redis, dsn)
+    servers = EmbeddedServers(
+        config.data_dir,
+        valkey=redis is None,
+        postgres=dsn is None,
+        valkey_port=config.bus.port,
+        postgres_port=config.store.port,
+    )
+    await stack.enter_async_context(servers)
+
+    async def keep() -> None:
+        while True:
+            death = await servers.wait_dead()
+            log.error("an embedded server ended, starting it again", server=death.name, reason=death.reason)
+            await servers.restart(death.name)
+
+    supervisor.start("servers", keep)
+    stack.push_async_callback(_stop_all, supervisor)  # or the keeper would start what the unwinding stops
+    return Urls(redis or servers.redis_url or "", dsn or servers.dsn or "")
+
+
+async def _stop_all(supervisor: Supervisor) -> None:
+    await supervisor.stop(*supervisor.status())
+
+
+async def _start(wired: Wired, stack: AsyncExitStack, *, demo: bool) -> None:
+    """Start every part of this process's roles."""
+    supervisor, bus = wired.supervisor, wired.bus
+    wired.checks.update(
+        bus=bus_check(bus), store=store_check(supervisor, wired.clock, wired.pool), roles=supervisor.check
+    )
+    for name in wired.roles.handlers:
+        subscription = Subscription(bus, HANDLERS[name](wired.urls.dsn), wired.clock, wired.random)
+        wired.subscriptions.append(subscription)
+        supervisor.start(f"handle:{name}", subscription.run)
+    if wired.roles.collect:
+        await start_collectors(wired, stack, demo=demo)
+        janitor = Janitor(bus.client, wired.urls.redis, bus.names, wired.clock, wired.config.bus.max_entries)
+        supervisor.start("janitor", janitor.run)
+        start_control(wired)
+
+
+async def _until_signal(signals: Signals, bus: RedisBus) -> None:
+    """Wait for the first signal; the death of the bus's writer is a crash of the daemon."""
+    ending = asyncio.create_task(signals.drain.wait())
+    failing = asyncio.create_task(bus.failed())
+    try:
+        await asyncio.wait({ending, failing}, return_when=asyncio.FIRST_COMPLETED)
+        if failing.done():
+            failing.result()
+    finally:
+        ending.cancel()
+        failing.cancel()

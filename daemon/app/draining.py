@@ -1,0 +1,36 @@
+"""In which order the daemon ends, so that nothing under way is lost."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from functools import partial
+
+from daemon.app.wired import Wired
+from daemon.supervisor import DrainStep
+
+
+def drain_steps(wired: Wired) -> list[DrainStep]:
+    """Collectors end first, then what they brought reaches the streams, then the handlers digest it."""
+    supervisor = wired.supervisor
+    collecting = [
+        name for name in supervisor.status() if name.startswith(("fallback:", "collect:", "heal:")) or name == "control"
+    ]
+
+    async def hand_over() -> None:
+        await supervisor.stop("lease")
+        for leadership in wired.leaderships:
+            await leadership.release()
+
+    async def catch_up() -> None:
+        acting = [subscription for subscription in wired.subscriptions if subscription.acts]
+        for subscription in acting:
+            subscription.caught_up.clear()
+        await asyncio.gather(*(subscription.caught_up.wait() for subscription in acting))
+
+    steps: list[tuple[str, Callable[[], Awaitable[object]]]] = [
+        ("lease", hand_over),
+        ("collectors", partial(supervisor.stop, *collecting)),
+        ("bus", partial(wired.bus.flush, wired.config.shutdown.deadline)),
+        ("handlers", catch_up),
+        ("what handlers said", partial(wired.bus.flush, wired.config.shutdown.deadline)),
+    ]
+    return [DrainStep(name, step) for name, step in steps]
