@@ -11,11 +11,10 @@ import aiohttp
 from bus.leadership import Leadership
 from bus.subscription import Subscription
 from daemon.app.wired import Wired
-from daemon.collectors.exchange import ExchangeCollector, FeedSettings
+from daemon.collectors.factory import make_collector
+from daemon.collectors.interface import Collector
 from daemon.config import Exchange
 from daemon.demo import DEMO_EXCHANGE, SimulatorProcess
-from daemon.exchanges import load
-from daemon.exchanges.base import Endpoints
 from daemon.fallback import Fallback
 from daemon.healing import GapQueue, Healer, HealingHandler
 from daemon.instruments import keep_instruments
@@ -39,7 +38,9 @@ async def start_collectors(wired: Wired, stack: AsyncExitStack, *, demo: bool) -
     named = {exchange.name for exchange in wanted}
     spare = {name for exchange in wanted for name in exchange.fallbacks} - named
     for exchange in [*wanted, *(Exchange(name=name) for name in sorted(spare))]:
-        collector = _collector(wired, exchange, leadership, session, idle=exchange.name in spare)
+        collector = make_collector(
+            exchange, wired.bus, leadership, session, wired.clock, wired.random, idle=exchange.name in spare
+        )
         wired.collectors[exchange.name] = collector
         wired.supervisor.start(f"collect:{exchange.name}", collector.run)
         _start_healing(wired, collector)
@@ -58,23 +59,10 @@ def _digest(exchanges: Sequence[Exchange]) -> str:
     return sha256(described.encode()).hexdigest()[:12]
 
 
-def _start_healing(wired: Wired, collector: ExchangeCollector) -> None:
+def _start_healing(wired: Wired, collector: Collector) -> None:
     """Start what refetches an exchange's gaps; it stands with the collector, whose request limits it shares."""
     queue = GapQueue(collector.name, wired.bus.state, wired.clock, wired.random)
     subscription = Subscription(wired.bus, HealingHandler(queue), wired.clock, wired.random)
     wired.subscriptions.append(subscription)
     wired.supervisor.start(f"handle:healing.{collector.name}", subscription.run)
     wired.supervisor.start(f"heal:{collector.name}", Healer(collector, queue, wired.bus, wired.clock).run)
-
-
-def _collector(
-    wired: Wired, exchange: Exchange, leadership: Leadership, session: aiohttp.ClientSession, *, idle: bool
-) -> ExchangeCollector:
-    """Make an exchange's collector; an idle one delivers nothing until it has to stand in for another exchange."""
-    translator = load(exchange.name)
-    own = translator.endpoints
-    endpoints = Endpoints(exchange.endpoints.rest or own.rest, exchange.endpoints.websocket or own.websocket)
-    settings = FeedSettings(() if idle else exchange.symbols, exchange.channels, exchange.timeframes, endpoints)
-    return ExchangeCollector(
-        translator(trades=exchange.trades), settings, wired.bus, leadership, session, wired.clock, wired.random
-    )

@@ -4,6 +4,7 @@ from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from typing import Any, Protocol
 
 from bus.events import Event, Trade
+from daemon.collectors.symbols import FeedSettings
 from daemon.exchanges.base import FeedKey, Instrument, Span, Translated
 from daemon.resilience.breaker import CircuitBreaker
 
@@ -26,6 +27,8 @@ class Collector(Protocol):
     """Everything that runs for one exchange."""
 
     name: str
+    settings: FeedSettings
+    """What was configured."""
     breakers: Mapping[str, CircuitBreaker]
     """By kind: `ws` and `rest`."""
 
@@ -40,6 +43,11 @@ class Collector(Protocol):
         ...
 
     @property
+    def loaded(self) -> bool:
+        """Whether the exchange's symbols are known."""
+        ...
+
+    @property
     def publishing(self) -> bool:
         """Whether this process publishes the feeds, or stands by while another one does."""
         ...
@@ -47,8 +55,15 @@ class Collector(Protocol):
     async def run(self) -> None:
         """Deliver the wanted feeds until cancelled."""
 
-    async def add(self, feeds: Iterable[FeedKey]) -> dict[FeedKey, str]:
-        """Deliver more feeds without touching the others; return those that the exchange cannot deliver, and why."""
+    def why_not(self, feed: FeedKey) -> str:
+        """Return why the exchange cannot deliver a feed, "" when it can."""
+        ...
+
+    async def add(self, feeds: Iterable[FeedKey], purpose: str = "") -> dict[FeedKey, str]:
+        """Deliver more feeds without touching the others; return those that the exchange cannot deliver, and why.
+
+        A `purpose` is told with the states of the feeds.
+        """
         ...
 
     async def remove(self, feeds: Iterable[FeedKey]) -> None:

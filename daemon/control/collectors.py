@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping
 from pydantic import Field, JsonValue
 
 from bus.errors import UsageError
-from daemon.collectors.exchange import ExchangeCollector
+from daemon.collectors.interface import Collector
 from daemon.collectors.symbols import feeds_of
 from daemon.config.model import Channel, Symbol, Timeframe
 from daemon.control.command import Arguments, Command
@@ -13,7 +13,7 @@ from daemon.exchanges.base import FeedKey
 from daemon.nearest import did_you_mean
 from daemon.supervisor import Supervisor
 
-Collectors = Mapping[str, ExchangeCollector]
+Collectors = Mapping[str, Collector]
 
 
 class Nothing(Arguments):
@@ -34,7 +34,7 @@ class Feeds(OfExchange):
     timeframes: tuple[Timeframe, ...] = Field(default=(), description="candle lengths; the configured ones otherwise")
 
 
-def find(collectors: Collectors, name: str) -> ExchangeCollector:
+def find(collectors: Collectors, name: str) -> Collector:
     """Return the collector of an exchange. Raises UsageError, naming the nearest."""
     if name not in collectors:
         known = ", ".join(collectors) or "none here"
@@ -126,7 +126,7 @@ def symbols_remove(collectors: Collectors) -> Command[Feeds]:
     return Command("symbols.remove", Feeds, run)
 
 
-def _feeds(arguments: Feeds, collector: ExchangeCollector) -> list[FeedKey]:
+def _feeds(arguments: Feeds, collector: Collector) -> list[FeedKey]:
     """Return the feeds that arguments mean."""
     settings = collector.settings
     channels = arguments.channels or settings.channels

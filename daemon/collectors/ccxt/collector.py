@@ -12,12 +12,13 @@ from bus.clock import Clock
 from bus.errors import ExchangeUnavailable
 from bus.events import Event, Trade
 from bus.interface import EventBus
+from bus.leadership import Leadership
 from daemon.collectors.board import FeedBoard
 from daemon.collectors.ccxt import catalogue
 from daemon.collectors.ccxt.delivery import Delivery
 from daemon.collectors.ccxt.intake import CcxtIntake
 from daemon.collectors.ccxt.listing import CcxtListing
-from daemon.collectors.ccxt.weights import CAPACITY, WINDOW
+from daemon.collectors.ccxt.rest import CAPACITY, WINDOW
 from daemon.collectors.gate import make_gate
 from daemon.collectors.outbox import Outbox
 from daemon.collectors.symbols import FeedSettings, lacking
@@ -46,19 +47,21 @@ class CcxtCollector:
         name: str,
         settings: FeedSettings,
         bus: EventBus,
+        leadership: Leadership,
         clock: Clock,
         random: Random,
         options: Mapping[str, Any] | None = None,
     ) -> None:
         self.name = name
-        self._settings = settings
+        self.settings = settings
+        """What was configured."""
         self._options = options or {}
         self._clock = clock
         self._random = random
         self._outbox = Outbox(bus, clock)
         self._board = FeedBoard(name, self._outbox, clock)
         self._intake = CcxtIntake(name, self._board, self._outbox, clock)
-        self._turns = Turns(name, self._intake.memory.lost, settings.digest(), bus, self._outbox, clock)
+        self._turns = Turns(name, self._intake.memory.lost, leadership, bus, self._outbox)
         host = urlsplit(settings.endpoints.rest).netloc.rpartition("@")[2]
         weight = WeightLimiter(f"{name}:{host}", CAPACITY, clock, bus.state, WINDOW)
         self._gate = make_gate(name, weight, CONNECTS, self._outbox, clock, random)
@@ -77,7 +80,6 @@ class CcxtCollector:
         """Deliver the wanted feeds until cancelled."""
         try:
             await self._turns.begin()
-            self._start("lease", self._turns.renew)
             self._start("turns", self._turns.run)
             self._start("publishing", self._intake.run)
             self._board.add(self._wanted)
@@ -91,7 +93,7 @@ class CcxtCollector:
             self._start("symbols", self._follow_listing)
             await asyncio.gather(*self._tasks)
         finally:
-            await self._turns.end()
+            self._turns.end()
             if self._delivery is not None:
                 await self._delivery.close()
             await cancel(self._tasks)
@@ -100,15 +102,29 @@ class CcxtCollector:
             self._loaded = False
             await self._board.farewell()
 
-    async def add(self, feeds: Iterable[FeedKey]) -> dict[FeedKey, str]:
-        """Deliver more feeds without touching the others; return those that the exchange cannot deliver, and why."""
+    @property
+    def loaded(self) -> bool:
+        """Whether the exchange's symbols are known."""
+        return self._loaded
+
+    def why_not(self, feed: FeedKey) -> str:
+        """Return why the exchange cannot deliver a feed, "" when it can."""
+        if self._delivery is None:
+            return f"{self.name} is not running"
+        return lacking(self.name, self.listing.instruments, self._delivery.ways, self._delivery.timeframes, feed)
+
+    async def add(self, feeds: Iterable[FeedKey], purpose: str = "") -> dict[FeedKey, str]:
+        """Deliver more feeds without touching the others; return those that the exchange cannot deliver, and why.
+
+        A `purpose` is told with the states of the feeds.
+        """
         carried = set(self._delivery.feeds) if self._delivery else set()
         new = [feed for feed in dict.fromkeys(feeds) if feed not in carried]
         self._wanted.update(dict.fromkeys(new))
-        self._board.add(feed for feed in new if feed not in self._board.watches)
+        self._board.add((feed for feed in new if feed not in self._board.watches), purpose)
         refused: dict[FeedKey, str] = {}
         if self._delivery is not None and self._loaded:
-            refused = {feed: reason for feed in new if (reason := self._why_not(self._delivery, feed))}
+            refused = {feed: reason for feed in new if (reason := self.why_not(feed))}
             for feed, reason in refused.items():
                 log.error("feed refused", exchange=self.name, reason=reason)
                 self._board.down([feed], reason)
@@ -170,7 +186,7 @@ class CcxtCollector:
 
     async def _open(self) -> Delivery:
         exchange_class, make = await catalogue.load(self.name)
-        exchange = make(exchange_class, self._options, self._settings.endpoints)
+        exchange = make(exchange_class, self._options, self.settings.endpoints)
         exchange.lay(self.name, self._gate, self._intake, self._clock)
         return Delivery(
             self.name, exchange, self._intake, self._board, self._outbox, self._gate, self._clock, self._random
@@ -196,7 +212,7 @@ class CcxtCollector:
         while self._delivery is not None:
             await self.listing.next_load()
             for feed in self._delivery.feeds:
-                if reason := self._why_not(self._delivery, feed):
+                if reason := self.why_not(feed):
                     log.warning("feed stopped", exchange=self.name, reason=reason)
                     await self._delivery.drop([feed])
                     self._board.down([feed], reason)
@@ -208,9 +224,6 @@ class CcxtCollector:
             if await self._delivery.revive():
                 self.listing.doubt()
             await self._outbox.publish()
-
-    def _why_not(self, delivery: Delivery, feed: FeedKey) -> str:
-        return lacking(self.name, self.listing.instruments, delivery.ways, delivery.timeframes, feed)
 
     def _start(self, what: str, run: Callable[[], Awaitable[None]]) -> None:
         named = f"{what}:{self.name}"

@@ -10,7 +10,7 @@ import structlog
 
 from bus.clock import Clock
 from daemon.collectors.board import FeedBoard
-from daemon.collectors.ccxt.channels import Way, timeframes, ways
+from daemon.collectors.ccxt.catalogue import Way, timeframes, ways
 from daemon.collectors.ccxt.errors import said
 from daemon.collectors.ccxt.history import CcxtHistory
 from daemon.collectors.ccxt.intake import CcxtIntake

@@ -8,7 +8,7 @@ from bus.clock import MILLISECOND, SECOND, Clock
 from bus.errors import MalformedFrame, RequestRefused
 from bus.events import Candle, Trade
 from daemon.collectors.ccxt import translate
-from daemon.collectors.ccxt.channels import CHANNELS
+from daemon.collectors.ccxt.catalogue import CHANNELS
 from daemon.collectors.ccxt.intake import CcxtIntake
 from daemon.collectors.ccxt.memory import TradeMemory
 from daemon.collectors.ccxt.rest import CcxtRest, since

@@ -15,8 +15,8 @@ from daemon.collectors.ccxt.books import order_book
 from daemon.collectors.ccxt.digits import Digits, LocalTime, decode_json
 from daemon.collectors.ccxt.errors import said, standing
 from daemon.collectors.ccxt.intake import CcxtIntake
+from daemon.collectors.ccxt.rest import weight
 from daemon.collectors.ccxt.tap import Tap
-from daemon.collectors.ccxt.weights import weight
 from daemon.collectors.gate import Gate
 from daemon.exchanges.base import Endpoints, Standing
 

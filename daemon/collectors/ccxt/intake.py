@@ -9,16 +9,14 @@ import structlog
 from bus import metrics
 from bus.clock import Clock
 from bus.errors import MalformedFrame
-from bus.events import AnyMarketEvent, Book, Dead, Event, Source
+from bus.events import AnyMarketEvent, Dead, Event, Source
 from daemon.collectors.board import FeedBoard
 from daemon.collectors.ccxt import translate
-from daemon.collectors.ccxt.levels import levels, record_of
 from daemon.collectors.ccxt.memory import Memory
 from daemon.collectors.ccxt.translate import Origin
 from daemon.collectors.intake import PAYLOAD_KEPT, public_url
 from daemon.collectors.outbox import Outbox
 from daemon.exchanges.base import FeedKey
-from daemon.exchanges.decimals import check_levels
 
 log = structlog.get_logger(__name__)
 
@@ -48,6 +46,9 @@ class CcxtIntake:
         self._raw: bytes | str = b""
         self._events: list[AnyMarketEvent] = []
         self._dead: list[Dead] = []
+        self._several: Mapping[str, Callable[[FeedKey, Sequence[Any]], None]] = {
+            "trade": self._trades, "liquidation": self._liquidations, "candle": self._candles, "book": self._books,
+        }  # fmt: skip
         self._wake = asyncio.Event()
         self._frames = metrics.FRAMES_RECEIVED.labels(exchange, "ws")
         self._answers = metrics.FRAMES_RECEIVED.labels(exchange, "rest")
@@ -93,11 +94,7 @@ class CcxtIntake:
         if found is None:
             return False
         try:
-            translator = getattr(self, f"_{feed.channel}", None)
-            if translator is not None:
-                translator(feed, found)
-            else:
-                self._add(_SINGLE[feed.channel][0](feed.symbol, found[0], self._origin))
+            self._several.get(feed.channel, self._single)(feed, found)
         except MalformedFrame as error:
             self.failed(str(error))
         except Exception as error:  # a fault in reading one message must not end the connection
@@ -120,7 +117,7 @@ class CcxtIntake:
             except (MalformedFrame, KeyError, TypeError, ValueError) as error:
                 self.failed(str(error) if isinstance(error, MalformedFrame) else f"not as expected: {error!r}")
 
-    def _trade(self, feed: FeedKey, trades: Sequence[dict[str, Any]]) -> None:
+    def _trades(self, feed: FeedKey, trades: Sequence[dict[str, Any]]) -> None:
         memory = self.memory.trades(feed.symbol)
 
         def take(data: dict[str, Any]) -> None:
@@ -132,48 +129,22 @@ class CcxtIntake:
 
         self._each(trades, take)
 
-    def _liquidation(self, feed: FeedKey, found: Sequence[dict[str, Any]]) -> None:
+    def _liquidations(self, feed: FeedKey, found: Sequence[dict[str, Any]]) -> None:
         self._each(found, lambda one: self._add(translate.liquidation(feed.symbol, one, self._origin)))
 
-    def _candle(self, feed: FeedKey, rows: Sequence[Sequence[Any]]) -> None:
+    def _candles(self, feed: FeedKey, rows: Sequence[Sequence[Any]]) -> None:
         for row, closed in self.memory.candles(feed).changed(rows):
             self._add(translate.candle(feed, row, self._origin, closed=closed))
 
-    def _book(self, feed: FeedKey, found: Sequence[Any]) -> None:
-        (book,) = found
-        if hasattr(book, "limit"):
-            book.limit()  # what ccxt's watchers do before they return
-        sides = book["bids"], book["asks"]
-        records = [record_of(side) for side in sides]
-        bid_record, ask_record = records
-        whole = feed not in self.memory.books or bid_record is None or ask_record is None
-        whole = whole or any(record is not None and record.whole for record in records)
-        changed = [[] if record is None else record.take() for record in records]
-        if whole:
-            bids, asks = levels(sides[0], lowest_first=False), levels(sides[1], lowest_first=True)
-        else:
-            bids, asks = changed
-        if not bids and not asks:
-            return
-        self.memory.books.discard(feed)  # until it is known to be sound
-        check_levels(bids, asks)
-        self.memory.books.add(feed)
-        number = book.get("nonce")
-        self._add(
-            Book(
-                self._exchange, feed.symbol, translate.moment(book.get("timestamp")), self._origin.recv,
-                self._origin.source, "snapshot" if whole else "delta", bids, asks,
-                last_id=self._rising(feed, number, whole=whole),
-            )
-        )  # fmt: skip
+    def _books(self, feed: FeedKey, found: Sequence[Any]) -> None:
+        for book in found:
+            event = self.memory.book(feed.symbol).event(feed.symbol, book, self._origin)
+            if event is not None:
+                self._add(event)
 
-    def _rising(self, feed: FeedKey, number: Any, *, whole: bool) -> int | None:
-        """Return a book's update id where it is one: some exchanges' stands still while the book changes."""
-        before = self.memory.numbers.get(feed)
-        if not isinstance(number, int) or (not whole and before is not None and number <= before):
-            return None
-        self.memory.numbers[feed] = number
-        return number
+    def _single(self, feed: FeedKey, found: Sequence[Any]) -> None:
+        for one in found:
+            self._add(_SINGLE[feed.channel][0](feed.symbol, one, self._origin))
 
     # onto the bus
 
@@ -207,11 +178,16 @@ def _parts(feed: FeedKey, data: Any) -> Sequence[Any] | None:
         case "candle":
             return _rows(feed, data)
         case "book":
-            return [data] if isinstance(data, dict) and "bids" in data and "asks" in data else None
-    if not isinstance(data, dict):
+            return _one(feed, data, "bids")
+    one = data.get(feed.symbol, data) if isinstance(data, dict) else None
+    return _one(feed, one, _SINGLE[feed.channel][1])
+
+
+def _one(feed: FeedKey, one: Any, key: str) -> list[Any] | None:
+    """Return a structure that has a key, nothing where it is another symbol's."""
+    if not isinstance(one, dict) or one.get(key) is None:
         return None
-    one = data.get(feed.symbol, data)
-    return [one] if isinstance(one, dict) and one.get(_SINGLE[feed.channel][1]) is not None else None
+    return [one] if one.get("symbol") in {feed.symbol, None} else []
 
 
 def _listed(feed: FeedKey, data: Any) -> list[Any] | None:
@@ -220,9 +196,13 @@ def _listed(feed: FeedKey, data: Any) -> list[Any] | None:
     if not isinstance(data, list):
         return None
     found = [one for one in data if isinstance(one, dict) and one.get("symbol") in {feed.symbol, None}]
-    if hasattr(data, "getLimit") and len(found) == len(data):
+    if not hasattr(data, "getLimit"):
+        return found
+    if len(found) == len(data):
         data.clear()
-    return found
+        return found
+    news = data.getLimit(feed.symbol, None) or 0  # a cache that symbols share keeps what it has
+    return found[-news:] if news else []
 
 
 def _rows(feed: FeedKey, data: Any) -> Sequence[Any] | None:

@@ -4,8 +4,10 @@ from collections.abc import Iterable
 from decimal import Decimal
 from typing import Any
 
-from bus.events import Level
+from bus.events import Book, Level
 from daemon.collectors.ccxt.digits import digits
+from daemon.collectors.ccxt.translate import Origin, moment
+from daemon.exchanges.decimals import check_levels
 
 
 class Recorded:
@@ -43,3 +45,41 @@ def levels(side: Iterable[Any], *, lowest_first: bool) -> list[Level]:
         before = amounts.get(price)
         amounts[price] = amount if before is None else f"{Decimal(before) + Decimal(amount):f}"
     return sorted(amounts.items(), key=lambda level: Decimal(level[0]), reverse=not lowest_first)
+
+
+class BookMemory:
+    """What one book feed has published: whether its snapshot is out, so that changes may follow, and its last id."""
+
+    def __init__(self) -> None:
+        self._begun = False
+        self._number: int | None = None
+
+    def begin_anew(self) -> None:
+        """Tell the whole book next."""
+        self._begun = False
+
+    def event(self, symbol: str, book: Any, origin: Origin) -> Book | None:
+        """Return what is news in a book of ccxt's, None where nothing is. Raises MalformedFrame."""
+        if hasattr(book, "limit"):
+            book.limit()  # what ccxt's watchers do before they return
+        records = [record_of(book[side]) for side in ("bids", "asks")]
+        whole = not self._begun or any(record is None or record.whole for record in records)
+        bids, asks = [[] if record is None else record.take() for record in records]
+        if whole:
+            bids, asks = levels(book["bids"], lowest_first=False), levels(book["asks"], lowest_first=True)
+        if not bids and not asks:
+            return None
+        self._begun = False  # until it is known to be sound
+        check_levels(bids, asks)
+        self._begun = True
+        return Book(
+            origin.exchange, symbol, moment(book.get("timestamp")), origin.recv, origin.source,
+            "snapshot" if whole else "delta", bids, asks, last_id=self._rising(book.get("nonce"), whole=whole),
+        )  # fmt: skip
+
+    def _rising(self, number: Any, *, whole: bool) -> int | None:
+        """Return a book's update id where it is one: some exchanges' stands still while the book changes."""
+        if not isinstance(number, int) or (not whole and self._number is not None and number <= self._number):
+            return None
+        self._number = number
+        return number

@@ -4,6 +4,7 @@ from collections import OrderedDict, deque
 from collections.abc import Iterable, Sequence
 from typing import Any, Final
 
+from daemon.collectors.ccxt.levels import BookMemory
 from daemon.exchanges.base import FeedKey
 
 IDS: Final = 5_000
@@ -96,10 +97,7 @@ class Memory:
     def __init__(self) -> None:
         self._trades: dict[str, TradeMemory] = {}
         self._candles: dict[FeedKey, CandleMemory] = {}
-        self.books: set[FeedKey] = set()
-        """Books whose snapshot is out, so that changes may follow."""
-        self.numbers: dict[FeedKey, int] = {}
-        """The last update id of each book."""
+        self._books: dict[str, BookMemory] = {}
 
     def trades(self, symbol: str) -> TradeMemory:
         """Return the memory of a symbol's trades."""
@@ -109,14 +107,20 @@ class Memory:
         """Return the memory of a candle feed."""
         return self._candles.setdefault(feed, CandleMemory())
 
+    def book(self, symbol: str) -> BookMemory:
+        """Return the memory of a symbol's book."""
+        return self._books.setdefault(symbol, BookMemory())
+
     def interrupted(self, feed: FeedKey) -> None:
         """Note that a feed's connection is lost: what comes next does not follow on what came before."""
-        self.books.discard(feed)
-        if feed.channel == "trade":
+        if feed.channel == "book":
+            self.book(feed.symbol).begin_anew()
+        elif feed.channel == "trade":
             self.trades(feed.symbol).reconnected()
         elif feed.channel == "candle":
             self.candles(feed).reconnected()
 
     def lost(self, feeds: Iterable[FeedKey]) -> None:
         """Let the books of these feeds begin anew."""
-        self.books.difference_update(feeds)
+        for feed in feeds:
+            self.book(feed.symbol).begin_anew()

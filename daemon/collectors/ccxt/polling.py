@@ -8,7 +8,7 @@ import structlog
 from bus.clock import Clock
 from bus.errors import ExchangeUnavailable, MalformedFrame, RequestRefused
 from daemon.collectors.board import FeedBoard
-from daemon.collectors.ccxt.channels import CHANNELS, arguments
+from daemon.collectors.ccxt.catalogue import CHANNELS, arguments
 from daemon.collectors.ccxt.intake import CcxtIntake
 from daemon.collectors.ccxt.memory import TradeMemory
 from daemon.collectors.ccxt.rest import CcxtRest

@@ -1,6 +1,7 @@
 """Calls ccxt's REST methods: each within a deadline, with our errors, what cannot be read set aside."""
 
 import asyncio
+import math
 from collections.abc import Awaitable, Callable
 from typing import Any, Final
 
@@ -12,6 +13,10 @@ from daemon.exchanges.base import FeedKey
 
 DEADLINE: Final = 90.0
 """Seconds for one call, the turns of its requests included."""
+WINDOW: Final = 10.0
+"""Seconds over which requests are counted; ccxt spaces them evenly, we let as many pass at once as fit in here."""
+CAPACITY: Final = int(WINDOW * 1_000 * 0.9)
+"""Milliseconds of requests in a window; the rest is for other programs on the address."""
 
 
 class CcxtRest:
@@ -53,3 +58,11 @@ def since(feed: FeedKey, start: int) -> tuple[Any, ...]:
     """Return the arguments that ask for what happened from a time (ns) on."""
     milliseconds = start // 1_000_000
     return (feed.symbol, feed.timeframe, milliseconds) if feed.timeframe else (feed.symbol, milliseconds)
+
+
+def weight(cost: float | None, rate_limit: float) -> int:
+    """Return what a request weighs: as many milliseconds as ccxt would make the next one wait.
+
+    `cost` is ccxt's, `rate_limit` the milliseconds between two requests of cost 1.
+    """
+    return min(max(1, math.ceil((1 if cost is None else cost) * rate_limit)), CAPACITY)

@@ -9,7 +9,7 @@ import structlog
 from bus.clock import Clock
 from bus.errors import ExchangeUnavailable, MalformedFrame
 from daemon.collectors.board import FeedBoard
-from daemon.collectors.ccxt.channels import CHANNELS, arguments
+from daemon.collectors.ccxt.catalogue import CHANNELS, arguments
 from daemon.collectors.ccxt.errors import not_streamed, refused, said
 from daemon.collectors.ccxt.intake import CcxtIntake
 from daemon.collectors.ccxt.tap import FEED

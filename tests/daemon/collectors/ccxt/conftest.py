@@ -8,6 +8,7 @@ from random import Random
 import pytest
 
 from bus.clock import SystemClock
+from bus.leadership import Leadership
 from daemon.collectors.ccxt.collector import CcxtCollector
 from daemon.collectors.symbols import FeedSettings
 from daemon.exchanges.base import Endpoints
@@ -27,7 +28,9 @@ async def simulator() -> AsyncIterator[Simulator]:
 def collector_of(simulator, bus, symbols=("BTC/USDT",), channels=FOUR, timeframes=("1m",)) -> CcxtCollector:
     endpoints = Endpoints(simulator.url, simulator.url.replace("http", "ws", 1))
     settings = FeedSettings(symbols, channels, timeframes, endpoints)
-    return CcxtCollector("binance", settings, bus, SystemClock(), Random(1), SPOT)
+    clock = SystemClock()
+    leadership = Leadership("feeds", bus.lease("feeds"), clock)
+    return CcxtCollector("binance", settings, bus, leadership, clock, Random(1), SPOT)
 
 
 @asynccontextmanager
