@@ -7,6 +7,7 @@ from bus.errors import UsageError
 from bus.handler import Handler
 from daemon.exchanges import contiguous
 from daemon.nearest import did_you_mean
+from handlers.books import BookWatch
 from handlers.gaps import GapHandler, Stored
 from handlers.metrics import MetricsHandler
 from handlers.persistence import PersistenceHandler
@@ -16,6 +17,7 @@ HANDLERS: Mapping[str, Callable[[str], Handler]] = {
     "validation": lambda _: ValidationHandler(),
     "gaps": lambda dsn: GapHandler(contiguous(), Stored(dsn)),
     "persistence": PersistenceHandler,
+    "books": lambda _: BookWatch(),
     "metrics": lambda _: MetricsHandler(),
 }
 """Every subscriber and how it is made from the database's DSN; adding one is its file and its line here."""

@@ -16,7 +16,7 @@ from daemon.collectors.interface import Collector
 from daemon.config import Exchange
 from daemon.demo import DEMO_EXCHANGE, SimulatorProcess
 from daemon.fallback import Fallback
-from daemon.healing import GapQueue, Healer, HealingHandler
+from daemon.healing import GapQueue, Healer, HealingHandler, Ledger
 from daemon.instruments import keep_instruments
 
 CONNECTIONS_AT_ONCE = 20
@@ -62,7 +62,8 @@ def _digest(exchanges: Sequence[Exchange]) -> str:
 def _start_healing(wired: Wired, collector: Collector) -> None:
     """Start what refetches an exchange's gaps; it stands with the collector, whose request limits it shares."""
     queue = GapQueue(collector.name, wired.bus.state, wired.clock, wired.random)
-    subscription = Subscription(wired.bus, HealingHandler(queue), wired.clock, wired.random)
+    subscription = Subscription(wired.bus, HealingHandler(queue, collector.resync_book), wired.clock, wired.random)
     wired.subscriptions.append(subscription)
     wired.supervisor.start(f"handle:healing.{collector.name}", subscription.run)
-    wired.supervisor.start(f"heal:{collector.name}", Healer(collector, queue, wired.bus, wired.clock).run)
+    healer = Healer(collector, queue, Ledger(wired.pool, wired.clock), wired.bus, wired.clock)
+    wired.supervisor.start(f"heal:{collector.name}", healer.run)

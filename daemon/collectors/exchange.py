@@ -175,6 +175,18 @@ class ExchangeCollector:
             yield page.events
             request = page.next
 
+    async def resync_book(self, symbol: str, reason: str) -> None:
+        """Have one symbol's book start anew from a snapshot, without touching anything else."""
+        feed = FeedKey(symbol, "book")
+        if not any(feed in line.feeds for line in self._lines):
+            return
+        log.warning("a book starts anew", exchange=self.name, symbol=symbol, reason=reason)
+        self._board.down([feed], reason)
+        self._exchange.lost([feed])
+        for line in self._lines:
+            line.again(feed)
+        await self._outbox.publish()
+
     def fresh(self, trade: Trade) -> bool:
         """Tell whether a trade out of history has not been published yet, and remember it as published."""
         return self._exchange.fresh(trade)

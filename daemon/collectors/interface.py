@@ -76,6 +76,9 @@ class Collector(Protocol):
         """
         ...
 
+    async def resync_book(self, symbol: str, reason: str) -> None:
+        """Have one symbol's book start anew from a snapshot, without touching anything else where that can be."""
+
     def fresh(self, trade: Trade) -> bool:
         """Tell whether a trade out of history has not been published yet, and remember it as published."""
         ...

@@ -76,6 +76,11 @@ class Line:
         for life in self._lives:
             life.connection.remove(list(gone), streams)
 
+    def again(self, feed: FeedKey) -> None:
+        """Subscribe to a feed anew, if it is one of its own; the others are not touched."""
+        if feed in self.feeds and self._lives:
+            self._lives[-1].connection.again(feed)
+
     def revive(self) -> int:
         """Subscribe anew to each feed that fell silent, alone: the others are not touched. Return how many did."""
         silent = self._around.board.stale(self.feeds)

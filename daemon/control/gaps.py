@@ -7,14 +7,14 @@ from typing import Any, Literal
 import asyncpg
 from pydantic import Field, JsonValue
 
-from bus.clock import MICROSECOND, SECOND, Clock
+from bus.clock import Clock
 from bus.errors import UsageError
-from bus.events import Event, Gap
+from bus.events import Event
 from daemon.config.model import Channel
 from daemon.control.command import Arguments, Command
+from daemon.healing.ledger import COLUMNS, Ledger
 
 State = Literal["open", "filling", "filled", "unfillable"]
-_COLUMNS = "id, exchange, symbol, channel, from_ts, to_ts, from_id, to_id, state, reason, ts, detected_at"
 
 
 class Listed(Arguments):
@@ -38,7 +38,7 @@ def gaps_list(pool: "asyncpg.Pool[Any]") -> Command[Listed]:
 
     async def run(arguments: Listed) -> JsonValue:
         rows = await pool.fetch(
-            f"select {_COLUMNS} from feed_gaps where ($1::text is null or exchange = $1) "  # noqa: S608 # our own names
+            f"select {COLUMNS} from feed_gaps where ($1::text is null or exchange = $1) "  # noqa: S608 # our own names
             "and ($2::text is null or symbol = $2) and ($3::text is null or channel = $3) "
             "and ($4::text is null or state = $4) order by detected_at desc, id limit $5",
             arguments.exchange, arguments.symbol, arguments.channel, arguments.state, arguments.limit,
@@ -48,20 +48,13 @@ def gaps_list(pool: "asyncpg.Pool[Any]") -> Command[Listed]:
     return Command("gaps.list", Listed, run)
 
 
-def gap_retry(
-    pool: "asyncpg.Pool[Any]", publish: Callable[[Sequence[Event]], Awaitable[None]], clock: Clock
-) -> Command[Retry]:
+def gap_retry(ledger: Ledger, publish: Callable[[Sequence[Event]], Awaitable[None]]) -> Command[Retry]:
     """Make `gap.retry`: has a gap healed once more, whatever was said of it before."""
 
     async def run(arguments: Retry) -> JsonValue:
-        row = await pool.fetchrow(f"select {_COLUMNS} from feed_gaps where id = $1", arguments.id)  # noqa: S608 # as above
-        if row is None:
+        gap = await ledger.find(arguments.id)
+        if gap is None:
             raise UsageError(f"there is no gap {arguments.id!r}; gaps.list shows those there are")
-        reason = row["reason"].partition("; ")[0]
-        gap = Gap(
-            clock.now(), row["id"], row["exchange"], row["symbol"], row["channel"], _ns(row["from_ts"]),
-            _ns(row["to_ts"]), row["from_id"], row["to_id"], "open", reason,
-        )  # fmt: skip
         await publish([gap])
         return {"id": gap.id, "state": "open"}
 
@@ -72,15 +65,8 @@ def commands(
     pool: "asyncpg.Pool[Any]", publish: Callable[[Sequence[Event]], Awaitable[None]], clock: Clock
 ) -> Iterable[Command[Listed] | Command[Retry]]:
     """Return all commands about gaps."""
-    return gaps_list(pool), gap_retry(pool, publish, clock)
+    return gaps_list(pool), gap_retry(Ledger(pool, clock), publish)
 
 
 def _plain(value: object) -> JsonValue:
     return value.isoformat() if isinstance(value, datetime) else None if value is None else str(value)
-
-
-def _ns(moment: datetime | None) -> int | None:
-    """Return a database time in ns, exactly."""
-    if moment is None:
-        return None
-    return int(moment.replace(microsecond=0).timestamp()) * SECOND + moment.microsecond * MICROSECOND

@@ -31,6 +31,12 @@ class IdFilter:
             return False
         return self._fill(identity)
 
+    def missing(self, first: int, last: int) -> list[tuple[int, int]]:
+        """Return the ranges between two ids, both included, that have not come."""
+        known = zip(self._starts, self._ends, strict=True)
+        found = [(max(start, first), min(end, last)) for start, end in known if start <= last and end >= first]
+        return [*found, (max(first, self.last + 1), last)] if self.last < last else found
+
     def _fill(self, identity: int) -> bool:
         """Take an id out of the missing range that it lies in."""
         if identity < self._floor:

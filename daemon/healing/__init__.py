@@ -2,6 +2,7 @@
 
 from daemon.healing.handler import HealingHandler
 from daemon.healing.healer import Healer
+from daemon.healing.ledger import Ledger
 from daemon.healing.queue import GapQueue
 
-__all__ = ["GapQueue", "Healer", "HealingHandler"]
+__all__ = ["GapQueue", "Healer", "HealingHandler", "Ledger"]

@@ -7,34 +7,26 @@ from typing import Final
 
 from bus.clock import SECOND
 from bus.events import Candle, Trade
+from daemon.exchanges.duplicates import IdFilter
 
 MINUTE: Final = 60 * SECOND
 
 
 class IdCheck:
-    """Which ids of a range have not come. They come in rising order."""
+    """Which ids of a range have not come, in whatever order the pages are."""
 
     def __init__(self, first: int, last: int) -> None:
-        self._last = last
-        self._next = first
-        self._missing: list[tuple[int, int]] = []
-        self.count = 0
+        self._range = first, last
+        self._ids = IdFilter()
 
     def take(self, trades: Iterable[Trade]) -> None:
         """Note a page."""
         for trade in trades:
-            number = int(trade.id)
-            if number < self._next:
-                continue
-            if number > self._next:
-                self._missing.append((self._next, number - 1))
-            self._next = number + 1
-            self.count += 1
+            self._ids.seen(int(trade.id))
 
     def missing(self) -> list[tuple[int, int]]:
         """Return the ranges that have not come, both ends included."""
-        rest = [(self._next, self._last)] if self._next <= self._last else []
-        return self._missing + rest
+        return self._ids.missing(*self._range)
 
 
 class VolumeCheck:

@@ -12,12 +12,13 @@ import structlog
 
 from bus import metrics
 from bus.clock import SECOND, Clock
-from bus.errors import BusUnavailable, ExchangeUnavailable, MalformedFrame, RequestRefused
+from bus.errors import BusUnavailable, ExchangeUnavailable, MalformedFrame, RequestRefused, StoreUnavailable
 from bus.events import Gap
 from bus.interface import EventBus
 from daemon.collectors.interface import Collector
 from daemon.exchanges.base import FeedKey, Span
 from daemon.healing.checks import MINUTE
+from daemon.healing.ledger import Ledger
 from daemon.healing.queue import GapQueue
 from daemon.healing.repair import Repair, Verdict
 from handlers.gaps.wording import identity
@@ -30,26 +31,38 @@ ATTEMPTS: Final = 4
 """How often history that lacks something is asked: it may lag behind."""
 STANDING_BY: Final = 1.0
 """Seconds between two looks while another process publishes, and heals."""
+STORE_AWAY: Final = 5.0
+"""Seconds between two attempts to read what is left to heal."""
 FLUSH_DEADLINE: Final = 30.0
 
 
 class Healer:
     """Works through the queue of one exchange's gaps with that exchange's collector."""
 
-    def __init__(self, collector: Collector, queue: GapQueue, bus: EventBus, clock: Clock) -> None:
+    def __init__(self, collector: Collector, queue: GapQueue, ledger: Ledger, bus: EventBus, clock: Clock) -> None:
         self._collector = collector
+        self._ledger = ledger
         self._repair = Repair(collector)
         self._queue = queue
         self._bus = bus
         self._clock = clock
 
     async def run(self) -> None:
-        """Heal until cancelled."""
+        """Heal until cancelled: first of all what the bus may have forgotten."""
+        await self._recall()
         while True:
             if self._collector.publishing:
                 await self._next()
             else:
                 await self._clock.sleep(STANDING_BY)
+
+    async def _recall(self) -> None:
+        while True:
+            try:
+                return await self._queue.recall(await self._ledger.unsettled(self._queue.exchange))
+            except (BusUnavailable, StoreUnavailable) as error:
+                log.warning("cannot look for gaps that are left", exchange=self._queue.exchange, reason=str(error))
+                await self._clock.sleep(STORE_AWAY)
 
     async def _next(self) -> None:
         try:

@@ -70,6 +70,11 @@ class GapQueue:
                 self._waiting.pop(gap.id, None)
         self._count()
 
+    async def recall(self, gaps: Iterable[Gap]) -> None:
+        """Take up gaps that are known from elsewhere, where they do not wait already. Raises BusUnavailable."""
+        await self._refresh()
+        await self.note(gap for gap in gaps if gap.id not in self._waiting)
+
     def postpone(self, gap: Gap) -> None:
         """Try a gap again later: its exchange cannot be asked now."""
         waiting = self._waiting.get(gap.id)

@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import shutil
 import signal
 from collections.abc import Callable
 from pathlib import Path
@@ -83,6 +84,31 @@ def test_an_exchange_that_drops_everybody_costs_no_silent_hole(marketd: Marketd,
 
     wait_until("every trade that the exchange printed is stored, by healing if missed", every_print_is_stored_once)
     redis.close()
+
+
+def test_a_bus_that_has_lost_its_data_costs_no_trade(marketd: Marketd, simulate: Callable[..., Simulated]):
+    exchange = simulate(rate=1_000)
+    marketd.configure(exchange.exchange('["BTC/USDT"]'))
+    marketd.start().ready()
+    urls = marketd.urls()
+    wait_until("some trades are stored", lambda: sum(table_trades(urls["dsn"])[0].values()) > 200)
+    assert marketd.stop() == 0
+    printed = exchange.control("state")["symbols"]["BTCUSDT"]["next_trade_id"]
+    (valkey,) = (marketd.home / "data").glob("valkey*")
+    shutil.rmtree(valkey)
+    wait_until(
+        "the exchange goes on", lambda: exchange.control("state")["symbols"]["BTCUSDT"]["next_trade_id"] > printed + 200
+    )
+    marketd.start().ready()
+    dsn = marketd.urls()["dsn"]
+
+    def complete() -> bool:
+        stored, gaps = table_trades(dsn)
+        ids = {int(number) for _, number in stored}
+        return max(ids) > printed + 200 and len(ids) == max(ids) - min(ids) + 1 and set(gaps) == {"filled"}
+
+    wait_until("what was printed meanwhile is found missing, and healed", complete, 60)
+    assert max(table_trades(dsn)[0].values()) == 1
 
 
 def test_rows_equal_the_exchanges_own_log_value_for_value(marketd: Marketd, simulate: Callable[..., Simulated]):

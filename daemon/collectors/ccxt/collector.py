@@ -163,6 +163,17 @@ class CcxtCollector:
         async for page in self._delivery.history.pages(feed, span):
             yield page
 
+    async def resync_book(self, symbol: str, reason: str) -> None:
+        """Have one symbol's book start anew from a snapshot: alone where ccxt can, else with its connection."""
+        feed = FeedKey(symbol, "book")
+        if self._delivery is None or feed not in self._delivery.feeds:
+            return
+        log.warning("a book starts anew", exchange=self.name, symbol=symbol, reason=reason)
+        await self._intake.flush()
+        self._board.down([feed], reason)
+        await self._delivery.resync(feed)
+        await self._outbox.publish()
+
     def fresh(self, trade: Trade) -> bool:
         """Tell whether a trade out of history has not been published yet, and remember it as published."""
         return self._intake.memory.trades(trade.symbol).fresh(trade.id)

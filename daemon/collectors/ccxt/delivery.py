@@ -82,6 +82,14 @@ class Delivery:
             await self._again(watch.key)
         return len(silent)
 
+    async def resync(self, feed: FeedKey) -> None:
+        """Have a book begin anew: alone where ccxt can unsubscribe, else with its connection."""
+        if feed not in self._streaming or self._streamer.can_unsubscribe(feed):
+            await self._restart(feed)
+            return
+        for tap in self._carrying(feed):
+            self.exchange.give_up(tap, f"the book of {feed.symbol} is wrong")
+
     async def close(self) -> None:
         """End all of it."""
         await cancel(self._tasks.values())
@@ -112,13 +120,16 @@ class Delivery:
 
     async def _again(self, feed: FeedKey) -> None:
         if self._streamer.can_unsubscribe(feed):
-            await self.drop([feed])
-            self.deliver([feed])
+            await self._restart(feed)
             return
         for tap in self._carrying(feed):
             if not any(self._board.watches[one].state == "live" for one in self._streaming if tap.carries(one)):
                 self.exchange.give_up(tap, "nothing came on this connection for too long")
         self._board.subscribed([feed])
+
+    async def _restart(self, feed: FeedKey) -> None:
+        await self.drop([feed])
+        self.deliver([feed])
 
     def _carrying(self, feed: FeedKey) -> list[Any]:
         return [tap for tap in self.exchange.taps if tap.carries(feed)]

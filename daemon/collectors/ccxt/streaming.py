@@ -101,6 +101,8 @@ class Streamer:
             "feed interrupted", exchange=self._name, symbol=feed.symbol, channel=feed.channel, reason=said(error)
         )
         self._intake.memory.interrupted(feed)
+        if feed.channel == "book" and not any(tap.carries(feed) for tap in self._exchange.taps):
+            self._exchange.orderbooks.pop(feed.symbol, None)  # what ccxt has of it ended with the connection
         await self._intake.flush()
         self._board.down([feed], said(error))
         await self._outbox.publish()

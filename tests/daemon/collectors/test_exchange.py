@@ -140,6 +140,27 @@ async def test_what_the_translator_asks_for_is_fetched_and_published(stage):
         await stage.until(lambda: [book.last_id for book in stage.bus.of(Book)] == [7])
 
 
+async def test_a_book_that_is_wrong_begins_anew_and_nothing_else_does(stage):
+    exchange = Tiny()
+    async with stage.running(exchange, ["AAA/USD", "BBB/USD"], ["book"]) as collector:
+        peer = await stage.subscribed(2)
+        messages = []
+
+        async def heard(_, message):
+            messages.append(message)
+
+        stage.server.on_subscribe = heard
+        await collector.resync_book("AAA/USD", "it is crossed")
+        await stage.until(lambda: messages)
+        assert exchange.lost_feeds == [FeedKey("AAA/USD", "book")]
+        assert [message["sub"] for message in messages] == [["book:AAA/USD"]]
+        assert stage.bus.states("AAA/USD", "book")[-1] == "down"
+        assert "crossed" in stage.bus.reasons("AAA/USD", "book")[-1]
+        await collector.resync_book("CCC/USD", "nobody collects it")
+        assert len(exchange.lost_feeds) == 1
+        assert not peer.closed.is_set()
+
+
 async def test_a_request_that_fails_is_told_and_repeated_with_growing_pauses(stage):
     exchange = Tiny()
     stage.server.answers["/snap"] = [web.Response(status=404), web.Response(text="<html>"), web.Response(status=404)]
