@@ -39,6 +39,9 @@ CHANNELS: Final[Mapping[str, Methods]] = {
 }
 """https://docs.ccxt.com/#/README?id=api-methods--endpoints and https://docs.ccxt.com/#/ccxt.pro.manual"""
 
+OF_DERIVATIVES: Final = frozenset({"funding", "mark_price", "open_interest", "liquidation"})
+"""Channels that spot symbols do not have."""
+
 
 def ways(has: Mapping[str, Any]) -> dict[str, Way]:
     """Return the channels that an exchange has by its table `has`, and how they come."""

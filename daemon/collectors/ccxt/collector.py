@@ -111,7 +111,11 @@ class CcxtCollector:
         """Return why the exchange cannot deliver a feed, "" when it can."""
         if self._delivery is None:
             return f"{self.name} is not running"
-        return lacking(self.name, self.listing.instruments, self._delivery.ways, self._delivery.timeframes, feed)
+        instruments = self.listing.instruments
+        reason = lacking(self.name, instruments, self._delivery.ways, self._delivery.timeframes, feed)
+        if not reason and feed.channel in catalogue.OF_DERIVATIVES and instruments[feed.symbol].kind == "spot":
+            return f"{feed.symbol} is not a derivative: it has no {feed.channel}"
+        return reason
 
     async def add(self, feeds: Iterable[FeedKey], purpose: str = "") -> dict[FeedKey, str]:
         """Deliver more feeds without touching the others; return those that the exchange cannot deliver, and why.
