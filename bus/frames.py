@@ -23,6 +23,8 @@ _event_decoder: msgspec.msgpack.Decoder[Event] = msgspec.msgpack.Decoder(Event)
 
 encode_events = _encoder.encode
 """Events → the bytes of the `events` field."""
+decode_events = _decoder.decode
+"""The bytes of the `events` field → events. Raises msgspec.DecodeError."""
 
 
 class Frame(msgspec.Struct, frozen=True):

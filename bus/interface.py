@@ -69,9 +69,12 @@ class Lease(Protocol):
         """Take or keep it where nobody else has it, and say whether it is held. Raises BusUnavailable."""
         ...
 
-    async def release(self) -> bool:
-        """Give it up; say whether another process waits to take over. Raises BusUnavailable."""
+    async def wanted(self) -> bool:
+        """Say whether another process waits to take over. Raises BusUnavailable."""
         ...
+
+    async def release(self) -> None:
+        """Give it up. Raises BusUnavailable."""
 
 
 class EventBus(Protocol):

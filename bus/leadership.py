@@ -1,6 +1,7 @@
 """Who of several processes acts: each keeps asking for a lease, and the one that has it works."""
 
 import asyncio
+import contextlib
 from collections.abc import Awaitable, Callable
 from typing import Final
 
@@ -69,16 +70,19 @@ class Leadership:
             self._gained.clear()
             self._lost.set()
 
-    async def release(self) -> bool:
-        """Give the lease up; say whether another process waits to take over, which is when it counts as lost."""
-        self._gained.clear()
+    async def wanted(self) -> bool:
+        """Say whether another process waits to take over, as far as that can be known."""
         try:
-            others = await self.lease.release()
+            return await self.lease.wanted()
         except BusUnavailable:
             return False
-        if others:
-            self._lost.set()
-        return others
+
+    async def release(self) -> None:
+        """Give the lease up: whoever waits for it takes over at once."""
+        self._gained.clear()
+        self._lost.set()
+        with contextlib.suppress(BusUnavailable):
+            await self.lease.release()
 
     async def while_held(self, work: Callable[[], Awaitable[None]]) -> None:
         """Work whenever this process acts, until cancelled; an error of the work ends it."""

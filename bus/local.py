@@ -130,9 +130,12 @@ class LocalLease:
         """See `Lease.renew`."""
         return True
 
-    async def release(self) -> bool:
-        """See `Lease.release`."""
+    async def wanted(self) -> bool:
+        """See `Lease.wanted`."""
         return False
+
+    async def release(self) -> None:
+        """See `Lease.release`."""
 
 
 class LocalConsumer:

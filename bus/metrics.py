@@ -15,6 +15,10 @@ FRAMES: Final = Counter("marketd_frames_published_total", "Frames written to the
 RESENT: Final = Counter("marketd_frames_resent_total", "Frames written again after a reconnection")
 PUBLISH_QUEUE: Final = Gauge("marketd_publish_queue_events", "Events waiting to be written to the bus")
 PUBLISH_QUEUE_LIMIT: Final = Gauge("marketd_publish_queue_limit_events", "Events the queue holds before sockets wait")
+SPOOL_BYTES: Final = Gauge("marketd_spool_bytes", "Events kept on disk while Redis is away")
+SPOOLED: Final = Counter("marketd_spooled_events_total", "Events written to disk because Redis was away")
+SPOOL_DROPPED: Final = Counter("marketd_spool_dropped_events_total", "Spooled events given up: the spool was full")
+SPOOL_DAMAGED: Final = Counter("marketd_spool_damaged_total", "Spooled batches that could not be read back")
 PUBLISH_SECONDS: Final = Histogram("marketd_publish_seconds", "Round trip of one write to the bus", buckets=_FAST)
 PUBLISH_BLOCKED: Final = Counter("marketd_publish_blocked_seconds_total", "Time publishers waited for room")
 FENCED: Final = Counter(

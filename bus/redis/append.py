@@ -12,13 +12,19 @@ from typing import Final, NamedTuple, TypeAlias
 import msgspec
 from redis.exceptions import ResponseError
 
+from bus.events import MarketEvent
+from bus.frames import decode_frame
 from bus.redis.connection import Client
 
 EntryId: TypeAlias = tuple[int, int]
 """An entry id `ms-n` as two integers, which compare as the server compares them."""
 
 SCRIPT: Final = """
-if KEYS[3] and redis.call('GET', KEYS[3]) ~= ARGV[6] then return 'fenced' end
+if KEYS[3] then
+  local holder = redis.call('GET', KEYS[3])
+  if not holder then return 'unheld' end
+  if holder ~= ARGV[6] then return 'fenced' end
+end
 local head = redis.call('GET', KEYS[2]) or ''
 if head ~= ARGV[1] then return head end
 redis.call('XADD', KEYS[1], ARGV[2], 'v', '1', 'seq', ARGV[3], 'n', ARGV[4], 'events', ARGV[5])
@@ -28,7 +34,9 @@ return 1
 
 
 FENCED: Final = b"fenced"
-"""The script's answer to a writer that no longer holds the lease."""
+"""The script's answer to a writer while another one holds the lease."""
+UNHELD: Final = b"unheld"
+"""The script's answer while nobody holds the lease: after an outage it has to be taken again first."""
 
 
 class Head(NamedTuple):
@@ -92,6 +100,14 @@ async def landed(client: Client, stream: str, frame: OutFrame) -> bool:
     """Tell whether exactly this frame stands on the stream."""
     found = await client.xrange(stream, frame.id, frame.id, count=1)
     return bool(found) and found[0][1].get(b"events") == frame.payload
+
+
+async def newest_receipt(client: Client, stream: str) -> int:
+    """Return when the newest event of a market stream was received (ns), -1 where there is none."""
+    for entry, fields in await client.xrevrange(stream, count=1):
+        frame, _ = decode_frame(stream, entry.decode(), fields)
+        return max((event.recv for event in frame.events if isinstance(event, MarketEvent)), default=-1)
+    return -1
 
 
 def renumber(frames: Sequence[OutFrame], head: Head | None, now_ms: int) -> None:

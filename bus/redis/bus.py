@@ -4,18 +4,22 @@ import asyncio
 import os
 import socket
 from collections.abc import Sequence
+from pathlib import Path
 from random import Random
 from uuid import uuid4
 
 from bus.clock import MILLISECOND, Clock, SystemClock
-from bus.errors import BusUnavailable
+from bus.errors import BusUnavailable, ConfigError
 from bus.events import Event
 from bus.frames import decode_frame
 from bus.interface import Group, Lease
 from bus.redis.connection import check_server, connect, reaching
 from bus.redis.consumer import RedisConsumer
 from bus.redis.lease import RedisLease
-from bus.redis.publisher import Fence, Publisher
+from bus.redis.outstream import Fence
+from bus.redis.overflow import Overflow
+from bus.redis.publisher import Publisher
+from bus.redis.spool import Spool
 from bus.redis.state import RedisState
 from bus.streams import StreamNames
 
@@ -77,12 +81,23 @@ class RedisBus:
 
     def lease(self, name: str) -> RedisLease:
         """See `EventBus.lease`."""
-        return RedisLease(self.client, self.url, f"{self.names.prefix}:lease:{name}", self._owner)
+        return RedisLease(self.client, self.url, f"{self.names.prefix}:lease:{name}", self._owner, self._clock)
 
     def fence(self, exchange: str, lease: Lease) -> None:
         """See `EventBus.fence`."""
         if isinstance(lease, RedisLease):
             self._publisher.fence(exchange, Fence(lease.key, lease.owner))
+
+    def spool(self, folder: Path, limit: int) -> None:
+        """From now on keep events on disk while the server is away, at most `limit` bytes.
+
+        Call it when the fences stand: what an earlier process has left there is written at once. Raises ConfigError
+        for a folder that cannot be used.
+        """
+        try:
+            self._publisher.use(Overflow(Spool(folder, limit), self.client, self.names, self._clock))
+        except OSError as error:
+            raise ConfigError(f"cannot spool in {folder}: {error}") from error
 
     async def tail(self, exchange: str, channel: str, since: int) -> list[Event]:
         """See `EventBus.tail`."""

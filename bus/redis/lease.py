@@ -6,6 +6,8 @@ writes nothing (https://martin.kleppmann.com/2016/02/08/how-to-do-distributed-lo
 
 from typing import Final
 
+from bus.clock import Clock
+from bus.errors import BusUnavailable
 from bus.redis.connection import Client, reaching
 
 TTL: Final = 3.0
@@ -13,7 +15,7 @@ TTL: Final = 3.0
 
 _RENEW: Final = """
 local holder = redis.call('GET', KEYS[1])
-if not holder or holder == ARGV[1] then
+if holder == ARGV[1] or (not holder and ARGV[3] == '1') then
   redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2])
   return 1
 end
@@ -24,11 +26,19 @@ _RELEASE: Final = "if redis.call('GET', KEYS[1]) == ARGV[1] then return redis.ca
 
 
 class RedisLease:
-    """One process's claim. `key` and `owner` are what the append script compares."""
+    """One process's claim. `key` and `owner` are what the append script compares.
 
-    def __init__(self, client: Client, url: str, key: str, owner: str) -> None:
+    When the server has been away the lease may have expired: then the process that held it is let go first, since
+    what it could not write meanwhile is complete, and what the others have kept is not.
+    """
+
+    def __init__(self, client: Client, url: str, key: str, owner: str, clock: Clock) -> None:
         self._client = client
         self._url = url
+        self._clock = clock
+        self._held = False
+        self._cut_off = False
+        self._patient_until = 0.0
         self.key = key
         self.owner = owner
 
@@ -38,13 +48,26 @@ class RedisLease:
 
     async def renew(self) -> bool:
         """Take or keep the lease where nobody else has it, and say whether it is held. Raises BusUnavailable."""
-        async with reaching(self._url):
-            held = await self._client.eval(_RENEW, 2, self.key, self._waiting, self.owner, round(TTL * 1000))
-        return bool(held)
+        patient = self._cut_off or self._clock.monotonic() < self._patient_until
+        arguments = (self.owner, round(TTL * 1000), int(self._held or not patient))
+        try:
+            async with reaching(self._url):
+                self._held = bool(await self._client.eval(_RENEW, 2, self.key, self._waiting, *arguments))
+        except BusUnavailable:
+            self._cut_off = True
+            raise
+        if self._cut_off:
+            self._cut_off, self._patient_until = False, self._clock.monotonic() + TTL
+        return self._held
 
-    async def release(self) -> bool:
-        """Give the lease up; say whether another process waits to take over. Raises BusUnavailable."""
+    async def wanted(self) -> bool:
+        """Say whether another process waits to take over. Raises BusUnavailable."""
         async with reaching(self._url):
-            await self._client.eval(_RELEASE, 1, self.key, self.owner)
             waiting = await self._client.get(self._waiting)
         return waiting is not None and waiting.decode() != self.owner
+
+    async def release(self) -> None:
+        """Give the lease up. Raises BusUnavailable."""
+        self._held = False
+        async with reaching(self._url):
+            await self._client.eval(_RELEASE, 1, self.key, self.owner)

@@ -6,10 +6,9 @@ written again with its old ids.
 """
 
 import asyncio
-from collections import deque
 from collections.abc import Sequence
 from random import Random
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 import structlog
 from redis.exceptions import NoScriptError, RedisError
@@ -17,10 +16,18 @@ from redis.exceptions import NoScriptError, RedisError
 from bus import metrics
 from bus.clock import MILLISECOND, Clock
 from bus.errors import BusUnavailable
-from bus.events import Book, Event, MarketEvent
-from bus.frames import MAX_EVENTS, encode_events
-from bus.redis.append import FENCED, SCRIPT, EntryId, Head, OutFrame, head_key, landed, next_id, read_head, renumber
+from bus.events import Event, MarketEvent
+from bus.frames import decode_events
+from bus.redis.append import (
+    FENCED,
+    SCRIPT,
+    UNHELD,
+    landed,
+    read_head,
+)
 from bus.redis.connection import ANSWER_DEADLINE, Client
+from bus.redis.outstream import Fence, OutStream, weight
+from bus.redis.overflow import Overflow
 from bus.redis.wire import Command, Wire
 from bus.streams import StreamNames
 
@@ -28,58 +35,12 @@ log = structlog.get_logger(__name__)
 
 QUEUE_LIMIT: Final = 100_000
 """Events (a book counts by its levels) that may wait before publishers do."""
+SPOOL_AT: Final = 20_000
+"""Events that wait in memory while the server is away, before further ones go to the disk."""
+LEASE_PAUSE: Final = 0.1
+"""Seconds between two attempts while nobody holds the lease that a stream needs."""
 RING_BYTES: Final = 64 * 1024 * 1024
 """Sent frames kept for a server that has lost its newest data, in all streams together."""
-FRAMES_PER_WRITE: Final = 64
-LEVELS_PER_UNIT: Final = 8
-
-
-def _weight(event: Event) -> int:
-    return 1 + (len(event.bids) + len(event.asks)) // LEVELS_PER_UNIT if type(event) is Book else 1
-
-
-class Fence(NamedTuple):
-    """The lease that a stream's writer must hold: its key and who should have it."""
-
-    key: str
-    owner: str
-
-
-class _Stream:
-    """One stream's way out: events queued, frames not confirmed yet, frames that landed, and the head they follow."""
-
-    __slots__ = ("expected", "fence", "head_key", "last", "name", "outbox", "queue", "ring", "seq")
-
-    def __init__(self, name: str, fence: Fence | None) -> None:
-        self.name = name
-        self.fence = fence
-        self.head_key = head_key(name)
-        self.queue: deque[Event] = deque()
-        self.outbox: deque[OutFrame] = deque()
-        self.ring: deque[OutFrame] = deque()
-        self.expected: bytes | None = None
-        """The head token that the server should have; None while it is not known."""
-        self.last: EntryId = (0, 0)
-        self.seq = 0
-
-    def cut(self, now_ms: int) -> None:
-        """Make frames of what is queued, as many as one write takes."""
-        while self.queue and len(self.outbox) < FRAMES_PER_WRITE:
-            count = min(len(self.queue), MAX_EVENTS)
-            events = [self.queue.popleft() for _ in range(count)]
-            self.last = next_id(self.last, now_ms)
-            self.seq += 1
-            weight = sum(map(_weight, events))
-            self.outbox.append(OutFrame(self.last, self.seq, count, weight, encode_events(events)))
-
-    def follow(self, head: Head | None, now_ms: int) -> None:
-        """Line the outbox up behind the server's head."""
-        self.expected = head.token if head else b""
-        renumber(self.outbox, head, now_ms)
-        if self.outbox:
-            self.last, self.seq = self.outbox[-1].entry, self.outbox[-1].seq
-        elif head:
-            self.last, self.seq = head.entry, head.seq
 
 
 class Publisher:
@@ -91,8 +52,8 @@ class Publisher:
         self._names = names
         self._clock = clock
         self._random = random
-        self._streams: dict[str, _Stream] = {}
-        self._routes: dict[tuple[str, type], _Stream] = {}
+        self._streams: dict[str, OutStream] = {}
+        self._routes: dict[tuple[str, type], OutStream] = {}
         self._listed: set[str] = set()
         self._fences: dict[str, Fence] = {}
         self._queued = 0
@@ -103,16 +64,18 @@ class Publisher:
         self._idle = asyncio.Event()
         self._idle.set()
         self._script = ""
+        self._overflow: Overflow | None = None
+        self._unheld = False
         self.connected = True
         metrics.PUBLISH_QUEUE_LIMIT.set(QUEUE_LIMIT)
 
-    def _route(self, event: Event) -> _Stream:
+    def _route(self, event: Event) -> OutStream:
         key = (getattr(event, "exchange", ""), type(event))
         stream = self._routes.get(key)
         if stream is None:
             name = self._names.of(event)
             fence = self._fences.get(key[0]) if isinstance(event, MarketEvent) else None
-            stream = self._routes[key] = self._streams.setdefault(name, _Stream(name, fence))
+            stream = self._routes[key] = self._streams.setdefault(name, OutStream(name, fence))
         return stream
 
     def fence(self, exchange: str, fence: Fence) -> None:
@@ -122,20 +85,45 @@ class Publisher:
             if named == exchange and self._names.parse(stream.name):
                 stream.fence = fence
 
+    def use(self, overflow: Overflow) -> None:
+        """From now on keep events there while the server is away; what waits there already goes out first."""
+        self._overflow = overflow
+        if not overflow.empty:
+            self._idle.clear()
+            self._wake.set()
+
+    @property
+    def _drained(self) -> bool:
+        """Whether nothing waits on the disk."""
+        return self._overflow is None or self._overflow.empty
+
+    def _overflow_for_now(self) -> Overflow | None:
+        """Return where events go in place of memory: older ones wait there, or the server is away for long."""
+        away = not self.connected and self._queued >= SPOOL_AT
+        return self._overflow if away or not self._drained else None
+
     async def publish(self, events: Sequence[Event]) -> None:
         """Queue events; wait for room when the bound is reached."""
         if not events:
             return
-        for event in events:
-            self._route(event).queue.append(event)
-            self._queued += _weight(event)
-        self._wake.set()
-        self._idle.clear()
+        while (overflow := self._overflow_for_now()) is not None:
+            if await overflow.put(events):
+                self._wake.set()
+                self._idle.clear()
+                return
+        self._queue(events)
         if self._queued >= QUEUE_LIMIT:
             self._room.clear()
             started = self._clock.monotonic()
             await self._room.wait()
             metrics.PUBLISH_BLOCKED.inc(self._clock.monotonic() - started)
+
+    def _queue(self, events: Sequence[Event]) -> None:
+        for event in events:
+            self._route(event).queue.append(event)
+            self._queued += weight(event)
+        self._wake.set()
+        self._idle.clear()
 
     async def flush(self, deadline: float) -> None:
         """Wait until all that was queued has landed. Raises BusUnavailable."""
@@ -157,8 +145,15 @@ class Publisher:
                 if failures:
                     async with asyncio.timeout(ANSWER_DEADLINE):
                         await self._recover()
-                while self._queued:
-                    await self._write()
+                while self._queued or not self._drained:
+                    if not self._queued and self._overflow is not None:
+                        self._queue(await self._overflow.next())
+                        self._settled(0)
+                    if self._queued:
+                        await self._write()
+                    if self._unheld:
+                        self._unheld = False
+                        await self._clock.sleep(LEASE_PAUSE)
                 failures = 0
                 self._set_connected(connected=True)
             except (RedisError, OSError, TimeoutError) as error:
@@ -169,8 +164,15 @@ class Publisher:
                 await self._clock.sleep(self._random.uniform(0.0, min(5.0, 0.05 * 2 ** min(failures, 10))))
 
     async def close(self) -> None:
-        """Let go of the connection."""
+        """Let go of the connection; what could not be written is spooled for the next process."""
         await self._wire.close()
+        if self._overflow is not None:
+            self._overflow.close(self._unwritten())
+
+    def _unwritten(self) -> list[Event]:
+        frames = [(stream, frame) for stream in self._streams.values() for frame in stream.outbox]
+        sent = [event for _, frame in frames for event in decode_events(frame.payload)]
+        return [*sent, *(event for stream in self._streams.values() for event in stream.queue)]
 
     def _set_connected(self, *, connected: bool) -> None:
         if connected and not self.connected:
@@ -186,7 +188,7 @@ class Publisher:
             stream.expected = None
             await self._align(stream, await self._client.get(stream.head_key) or b"")
 
-    async def _align(self, stream: _Stream, token: bytes) -> None:
+    async def _align(self, stream: OutStream, token: bytes) -> None:
         """Bring a stream's outbox behind the head that the server really has."""
         head = await read_head(self._client, stream.name, token)
         gone = len(stream.ring) if head is None else sum(frame.entry > head.entry for frame in stream.ring)
@@ -210,7 +212,7 @@ class Publisher:
             self._script = await self._client.script_load(SCRIPT)
         now_ms = self._clock.now() // MILLISECOND
         commands: list[Command] = []
-        sent: list[tuple[_Stream, int]] = []
+        sent: list[tuple[OutStream, int]] = []
         new: list[str] = []
         for stream in [stream for stream in self._streams.values() if stream.queue or stream.outbox]:
             if stream.expected is None:
@@ -233,7 +235,7 @@ class Publisher:
             raise answers[position]
         self._listed.update(new)
 
-    def _send(self, stream: _Stream, commands: list[Command]) -> int:
+    def _send(self, stream: OutStream, commands: list[Command]) -> int:
         """Add a stream's unconfirmed frames to the commands, each expecting the one before it as head."""
         token = stream.expected or b""
         for frame in stream.outbox:
@@ -247,7 +249,7 @@ class Publisher:
             token = f"{frame.id} {seq}".encode()
         return len(stream.outbox)
 
-    async def _settle(self, stream: _Stream, answers: Sequence[Any]) -> None:
+    async def _settle(self, stream: OutStream, answers: Sequence[Any]) -> None:
         """Take the server's word on each frame; where another writer came first, line up behind it."""
         for answer in answers:
             if isinstance(answer, NoScriptError):
@@ -258,13 +260,16 @@ class Publisher:
             if answer == FENCED:
                 self._drop(stream)
                 return
+            if answer == UNHELD:
+                self._unheld = True
+                return
             if answer != 1:
                 log.info("stream has another head than expected", stream=stream.name, head=answer)
                 await self._align(stream, answer)
                 return
             self._confirm(stream)
 
-    def _drop(self, stream: _Stream) -> None:
+    def _drop(self, stream: OutStream) -> None:
         """Another process publishes this stream now, from the same feeds: what waits here is its to publish."""
         frames, events = list(stream.outbox), list(stream.queue)
         count = sum(frame.count for frame in frames) + len(events)
@@ -273,9 +278,9 @@ class Publisher:
         stream.outbox.clear()
         stream.queue.clear()
         stream.expected = None
-        self._settled(sum(frame.weight for frame in frames) + sum(map(_weight, events)))
+        self._settled(sum(frame.weight for frame in frames) + sum(map(weight, events)))
 
-    def _confirm(self, stream: _Stream) -> None:
+    def _confirm(self, stream: OutStream) -> None:
         """The first frame of the outbox stands on the stream: count it, keep it in the ring, make room."""
         frame = stream.outbox.popleft()
         stream.expected = f"{frame.id} {frame.seq}".encode()
@@ -293,7 +298,7 @@ class Publisher:
         metrics.PUBLISH_QUEUE.set(self._queued)
         if self._queued < QUEUE_LIMIT:
             self._room.set()
-        if not self._queued:
+        if not self._queued and self._drained:
             self._idle.set()
 
     def _forget_oldest(self) -> None:

@@ -115,6 +115,7 @@ async def _start(wired: Wired, stack: AsyncExitStack, *, demo: bool) -> None:
         supervisor.start(f"handle:{name}", subscription.run)
     if wired.roles.collect:
         await start_collectors(wired, stack, demo=demo)
+        bus.spool(wired.config.data_dir / "spool", wired.config.bus.spool_max_bytes)
         janitor = Janitor(bus.client, wired.urls.redis, bus.names, wired.clock, wired.config.bus.max_entries)
         supervisor.start("janitor", janitor.run)
         start_control(wired)

@@ -16,6 +16,10 @@ def drain_steps(wired: Wired) -> list[DrainStep]:
     ]
 
     async def hand_over() -> None:
+        if any([await leadership.wanted() for leadership in wired.leaderships]):
+            await end_lease()
+
+    async def end_lease() -> None:
         await supervisor.stop("lease")
         for leadership in wired.leaderships:
             await leadership.release()
@@ -32,5 +36,6 @@ def drain_steps(wired: Wired) -> list[DrainStep]:
         ("bus", partial(wired.bus.flush, wired.config.shutdown.deadline)),
         ("handlers", catch_up),
         ("what handlers said", partial(wired.bus.flush, wired.config.shutdown.deadline)),
+        ("lease held", end_lease),
     ]
     return [DrainStep(name, step) for name, step in steps]

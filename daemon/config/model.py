@@ -131,6 +131,9 @@ class Bus(Section):
     max_entries: int = Field(
         default=1_000_000, ge=1_000, description="entries per stream at which old ones go, read or not (the hard cap)"
     )
+    spool_max_bytes: int = Field(
+        default=1024**3, ge=1024**2, description="bytes of events kept on disk, in data_dir, while Redis is away"
+    )
     port: Port | None = Field(
         default=None, description="loopback TCP port of the embedded server, for other programs; none: unix socket only"
     )

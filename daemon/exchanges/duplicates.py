@@ -2,12 +2,15 @@
 
 from bisect import bisect_right
 from collections import deque
+from decimal import Decimal
 from typing import Final
 
 MAX_RANGES: Final = 10_000
 """Ranges of missing ids that are remembered; ids below a forgotten one count as new (the database knows better)."""
 CLOSED_REMEMBERED: Final = 16
 """Closed candles that are remembered for each feed."""
+RECENT_REMEMBERED: Final = 10_000
+"""Ids without an order that are remembered for each feed: more than come while two connections overlap."""
 
 
 class IdFilter:
@@ -63,17 +66,42 @@ class CandleFilter:
     """What one candle feed has published. A candle's closing is never dropped unless that very closing came before."""
 
     def __init__(self) -> None:
-        self._last = (-1, -1)
+        self._last: tuple[int, int | Decimal] = (-1, -1)
         self._closed: deque[int] = deque(maxlen=CLOSED_REMEMBERED)
 
-    def seen(self, open_time: int, event_time: int, *, closed: bool) -> bool:
-        """Return whether this state of a candle, or a newer one, came before, and remember it."""
+    def seen(self, open_time: int, progress: int | Decimal, *, closed: bool) -> bool:
+        """Return whether this state of a candle, or a newer one, came before, and remember it.
+
+        `progress` rises with each state: the event time or, where the exchange sends none, the volume.
+        """
         if open_time in self._closed:
             return True
-        position = (open_time, event_time)
+        position = (open_time, progress)
         if closed:
             self._closed.append(open_time)
         elif position <= self._last:
             return True
         self._last = max(self._last, position)
+        return False
+
+
+class RecentIds:
+    """Memory of ids that have no order: at least the last `RECENT_REMEMBERED` of them.
+
+    Two sets take turns, so that forgetting costs nothing.
+    """
+
+    __slots__ = ("_new", "_old")
+
+    def __init__(self) -> None:
+        self._new: set[str] = set()
+        self._old: set[str] = set()
+
+    def seen(self, identity: str) -> bool:
+        """Return whether this id came before, and remember it."""
+        if identity in self._new or identity in self._old:
+            return True
+        self._new.add(identity)
+        if len(self._new) >= RECENT_REMEMBERED:
+            self._old, self._new = self._new, set()
         return False

@@ -6,6 +6,7 @@ from random import Random
 import pytest
 
 from bus.clock import SystemClock
+from bus.errors import BusUnavailable
 from bus.events import Feed
 from bus.interface import Group
 from bus.leadership import Leadership
@@ -26,7 +27,8 @@ async def buses(valkey_url: str, bus_prefix: str):
 async def test_one_process_holds_a_lease_until_it_gives_it_up(buses):
     one, other = (bus.lease("feeds") for bus in buses)
     assert [await one.renew(), await other.renew(), await one.renew()] == [True, False, True]
-    assert await one.release()  # the other one waits
+    assert [await one.wanted(), await other.wanted()] == [True, False]
+    await one.release()
     assert await other.renew()
     assert not await one.renew()
 
@@ -34,7 +36,7 @@ async def test_one_process_holds_a_lease_until_it_gives_it_up(buses):
 async def test_nobody_waits_for_a_lease_that_nobody_else_wants(buses):
     lease = buses[0].lease("feeds")
     await lease.renew()
-    assert not await lease.release()
+    assert not await lease.wanted()
 
 
 async def test_a_lease_that_is_not_renewed_is_free_again(buses):
@@ -70,6 +72,49 @@ async def test_who_has_lost_the_lease_writes_nothing_and_goes_on(buses):
     await first.publish(trades(10, 12))
     await first.flush(5)
     assert numbers(await second.tail("binance", "trade", 0)) == list(range(12))
+
+
+async def test_while_nobody_holds_the_lease_its_writer_waits_and_loses_nothing(buses):
+    first, second = buses
+    lease = first.lease("feeds")
+    first.fence("binance", lease)
+    await lease.renew()
+    await first.publish(trades(0, 5))
+    await first.flush(5)
+    await first.client.delete(lease.key)  # as if it had expired while the server was away
+    await first.publish(trades(5, 10))
+    with pytest.raises(BusUnavailable):
+        await first.flush(0.3)
+    assert numbers(await second.tail("binance", "trade", 0)) == list(range(5))
+    assert await lease.renew()
+    await first.flush(5)
+    assert numbers(await second.tail("binance", "trade", 0)) == list(range(10))
+
+
+async def test_after_an_outage_the_one_that_held_the_lease_goes_first(buses, monkeypatch):
+    one, other = (bus.lease("feeds") for bus in buses)
+    assert [await one.renew(), await other.renew()] == [True, False]
+
+    async def away(*_):
+        raise ConnectionError("gone")
+
+    with monkeypatch.context() as patched:
+        for bus in buses:
+            patched.setattr(bus.client, "eval", away)
+        for lease in (one, other):
+            with pytest.raises(BusUnavailable):
+                await lease.renew()
+    await buses[0].client.delete(one.key)
+    assert [await other.renew(), await other.renew(), await one.renew(), await other.renew()] == [
+        False,
+        False,
+        True,
+        False,
+    ]
+    await one.release()
+    async with asyncio.timeout(TTL + 2):
+        while not await other.renew():  # in the end it is not kept for one that never comes
+            await asyncio.sleep(0.05)
 
 
 async def test_a_handler_is_fed_by_one_process_at_a_time_and_the_other_takes_over(buses):

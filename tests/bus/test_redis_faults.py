@@ -1,6 +1,7 @@
 """The Redis bus through what happens to servers: killed, truncated, wiped, full, trimmed, shared."""
 
 import asyncio
+import itertools
 import signal
 import subprocess
 from collections.abc import AsyncIterator
@@ -17,6 +18,7 @@ from bus.frames import decode_frame
 from bus.interface import Group
 from bus.redis import RedisBus
 from bus.redis.janitor import Janitor
+from bus.redis.publisher import SPOOL_AT
 from tests.bus.helpers import TRADES, Collecting, eventually, numbers, read_numbers, running, trade, trades
 from tests.conftest import valkey_binary
 
@@ -268,4 +270,83 @@ async def test_the_janitor_trims_what_is_read_and_keeps_what_is_not(server: Serv
     capped = Janitor(bus.client, server.url, bus.names, SystemClock(), 150)
     await capped.sweep()
     assert len((await streamed(server.url))[0]) <= 300
+    await bus.close()
+
+
+async def test_what_a_long_outage_holds_up_waits_on_disk_and_lands_in_order(server: Server, tmp_path: Path):
+    bus = await RedisBus.open(server.url)
+    bus.spool(tmp_path, 100_000_000)
+    await bus.publish(trades(0, 100))
+    await bus.flush(5)
+    server.kill()
+    for start in range(100, 300_100, 1_000):
+        await bus.publish(trades(start, start + 1_000))
+        await asyncio.sleep(0)
+    assert not bus.connected
+    assert bus._publisher._queued < 2 * SPOOL_AT  # the rest is on disk, and memory stays flat
+    assert sum(file.stat().st_size for file in (tmp_path / "0").glob("*.spool")) > 10_000_000
+    await server.start()
+    await bus.publish(trades(300_100, 300_200))
+    await bus.flush(30)
+    await bus.publish(trades(300_200, 300_300))
+    await bus.flush(5)
+    found, seqs = await streamed(server.url)
+    assert found == list(range(300_300))
+    assert seqs == list(range(1, len(seqs) + 1))
+    assert not list((tmp_path / "0").glob("*.spool"))
+    await bus.close()
+
+
+@pytest.mark.parametrize("landed", [0, 30_000])
+async def test_a_process_that_ends_while_redis_is_away_leaves_all_to_the_next_one(
+    server: Server, tmp_path: Path, landed: int
+):
+    bus = await RedisBus.open(server.url)
+    bus.spool(tmp_path, 100_000_000)
+    await bus.publish(trades(0, 100))
+    await bus.flush(5)
+    server.kill()
+    for start in range(100, 60_100, 1_000):
+        await bus.publish(trades(start, start + 1_000))
+        await asyncio.sleep(0)
+    if landed:  # what is on disk stands on the bus in part: the process died while it wrote that
+        await server.start()
+        async with asyncio.timeout(10):
+            while len((await streamed(server.url))[0]) < landed:
+                await asyncio.sleep(0)
+        server.kill()
+    await bus.close()
+    await server.start()
+    again = await RedisBus.open(server.url)
+    again.spool(tmp_path, 100_000_000)
+    await again.publish(trades(60_100, 60_200))
+    await again.flush(10)
+    assert (await streamed(server.url))[0] == list(range(60_200))
+    await again.close()
+
+
+async def test_beyond_its_bound_the_spool_gives_up_the_oldest_and_says_what_is_missing(server: Server, tmp_path: Path):
+    bus = await RedisBus.open(server.url)
+    bus.spool(tmp_path, 5_000_000)
+    await bus.publish(trades(0, 100))
+    await bus.flush(5)
+    server.kill()
+    for start in range(100, 300_100, 1_000):
+        await bus.publish(trades(start, start + 1_000))
+        await asyncio.sleep(0)
+    assert sum(file.stat().st_size for file in (tmp_path / "0").glob("*.spool")) < 10_000_000
+    await server.start()
+    await bus.flush(30)
+    found = (await streamed(server.url))[0]
+    assert found == sorted(set(found))
+    (hole,) = [(a, b) for a, b in itertools.pairwise(found) if b != a + 1]
+    assert found[-1] == 300_099
+    async with Redis.from_url(server.url, protocol=2) as client:
+        told = [
+            event
+            for entry, fields in await client.xrange("md:system")
+            for event in decode_frame("md:system", entry.decode(), fields)[0].events
+        ]
+    assert [(event.channel, event.state) for event in told] == [("trade", "down"), ("trade", "live")]
+    assert told[0].ts == hole[1] - 1  # trades are received at the time of their number here
     await bus.close()

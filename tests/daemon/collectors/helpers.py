@@ -272,8 +272,11 @@ class OneLease:
     async def renew(self):
         return self.held
 
-    async def release(self):
+    async def wanted(self):
         return self.waiting
+
+    async def release(self):
+        self.held = False
 
 
 class ListeningBus:

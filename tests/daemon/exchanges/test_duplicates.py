@@ -1,10 +1,12 @@
 """The memory of ids is exact: nothing new is dropped, nothing old passes."""
 
+from decimal import Decimal
+
 from hypothesis import given
 from hypothesis import strategies as st
 
 from daemon.exchanges import duplicates
-from daemon.exchanges.duplicates import IdFilter
+from daemon.exchanges.duplicates import CandleFilter, IdFilter, RecentIds
 
 
 @given(st.lists(st.integers(0, 60)))
@@ -31,3 +33,23 @@ def test_memory_is_bounded_and_what_was_forgotten_counts_as_new(monkeypatch):
     assert not ids.seen(1)
     assert not ids.seen(97)
     assert ids.seen(97)
+
+
+def test_recent_ids_remember_at_least_as_many_as_they_promise(monkeypatch):
+    monkeypatch.setattr(duplicates, "RECENT_REMEMBERED", 5)
+    ids = RecentIds()
+    for number in range(100):
+        assert not ids.seen(str(number))
+        assert all(ids.seen(str(before)) for before in range(max(0, number - 4), number + 1))
+        assert len(ids._new) + len(ids._old) <= 10
+    assert not ids.seen("0")
+
+
+def test_a_candle_without_event_times_goes_on_by_its_volume():
+    candles = CandleFilter()
+    assert not candles.seen(60, Decimal(0), closed=False)
+    assert candles.seen(60, Decimal("0.0"), closed=False)
+    assert not candles.seen(60, Decimal("0.1"), closed=False)
+    assert not candles.seen(60, Decimal("0.1"), closed=True)
+    assert candles.seen(60, Decimal("0.2"), closed=False)
+    assert not candles.seen(120, Decimal(0), closed=False)

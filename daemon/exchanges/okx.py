@@ -1,0 +1,444 @@
+"""OKX v5, spot, perpetual and dated: trades, tickers, order books, candles, liquidations and what contracts add.
+
+https://www.okx.com/docs-v5/en/#overview-websocket. Amounts of contracts are counted in contracts; an instrument's
+`contract_size` says how much one is.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from decimal import Decimal
+from functools import partial
+from math import inf
+from typing import Any, ClassVar, Final, Literal, TypeAlias
+
+import msgspec
+
+from bus.clock import MILLISECOND
+from bus.errors import ConfigError, MalformedFrame
+from bus.events import Book, Funding, Liquidation, MarkPrice, OpenInterest, Source, Ticker, Trade
+from daemon.exchanges import okx_rest as rest
+from daemon.exchanges.answers import Stamp, unreadable
+from daemon.exchanges.base import (
+    Endpoints,
+    Exchange,
+    FeedKey,
+    Instrument,
+    Limits,
+    Notice,
+    Page,
+    Request,
+    Span,
+    Standing,
+    Translated,
+)
+from daemon.exchanges.decimals import (
+    above_zero,
+    check,
+    check_given,
+    check_levels,
+    check_signed,
+    sound_trade,
+)
+from daemon.exchanges.listings import Listings
+from daemon.exchanges.okx_market import Market
+from daemon.exchanges.okx_messages import (
+    BARS,
+    DECODERS,
+    TIMEFRAMES,
+    BookMessage,
+    CandleItem,
+    FundingItem,
+    InterestItem,
+    LiquidationItem,
+    MarkItem,
+    Push,
+    TickerItem,
+    TradeItem,
+)
+
+Events: TypeAlias = list[Translated]
+Handler: TypeAlias = Callable[[Any, int, int], Events]
+
+_UNDECODABLE: Final = (msgspec.MsgspecError, ValueError, RecursionError)
+_PREFIX: Final = b'{"arg":{"channel":"'
+_PREFIX_LENGTH: Final = len(_PREFIX)
+_OF_CONTRACTS: Final = {
+    "funding": "funding-rate",
+    "open_interest": "open-interest",
+    "mark_price": "mark-price",
+    "liquidation": "liquidation-orders",
+}
+"""OKX's names of the channels that spot does not have."""
+_SERVICE_UPGRADE: Final = "64008"
+
+
+class Okx(Exchange):
+    """The translator of OKX. `trades="aggregate"` subscribes to trades in place of trades-all."""
+
+    name: ClassVar[str] = "okx"
+    channels: ClassVar[frozenset[str]] = frozenset({"trade", "ticker", "book", "candle", *_OF_CONTRACTS})
+    timeframes: ClassVar[frozenset[str]] = frozenset(BARS)
+    # One stream carries those of all symbols.
+    bundled: ClassVar[frozenset[type]] = frozenset({Liquidation})
+    endpoints: ClassVar[Endpoints] = Endpoints("https://www.okx.com", "wss://ws.okx.com:8443")
+    # #overview-websocket: 3 connections a second; 480 subscriptions an hour on a connection, 64 KB in one message; it
+    # is closed after 30 s without one. #order-book-trading-market-data: 20 requests in 2 seconds for each endpoint,
+    # counted here as if they were one. A connection's age has no documented limit.
+    limits: ClassVar[Limits] = Limits(
+        feeds_per_connection=300,
+        streams_per_message=100,
+        message_interval=0.25,
+        connects_per_minute=180,
+        lifetime=inf,
+        ping_interval=25,
+        silence=60,
+        weight=20,
+        weight_window=2,
+        messages_per_hour=480,
+    )
+
+    def __init__(self, source: Source = "ws", trades: Literal["each", "aggregate"] = "each") -> None:
+        super().__init__(source, trades)
+        self._listings = Listings(self.name, "BTC/USDT or BTC/USDT:USDT")
+        self._markets: dict[str, Market] = {}
+        self._natives: dict[str, str] = {}
+        self._routes: dict[bytes, tuple[Callable[[bytes], Any], Handler]] = {}
+        self._handlers: dict[str, Callable[..., Events]] = {
+            "trades": self._aggregates,
+            "trades-all": self._trades,
+            "books": self._book,
+            "tickers": self._tickers,
+            "funding-rate": self._funding,
+            "open-interest": self._interest,
+            "mark-price": self._marks,
+        }
+
+    # instruments
+    def instruments_requests(self) -> Sequence[Request]:
+        """Return the calls that list the instruments, one for each type."""
+        return [rest.instruments_request(kind) for kind in rest.TYPES]
+
+    @property
+    def instruments(self) -> Mapping[str, Instrument]:
+        """The instruments by unified symbol; empty before the first list was answered."""
+        return self._listings.instruments
+
+    # subscribing
+    def streams(self, feed: FeedKey) -> Sequence[str]:
+        """Return `channel:instrument` of what makes up a feed. Raises ConfigError for a feed that OKX lacks."""
+        instrument = self._listings.find(feed.symbol)
+        native, kind = instrument.native, instrument.kind
+        match feed.channel:
+            case "trade":
+                return [f"trades:{native}" if self.trades_wanted == "aggregate" else f"trades-all:{native}"]
+            case "ticker":
+                return [f"tickers:{native}"]
+            case "book":
+                return [f"books:{native}"]
+            case "candle" if feed.timeframe in BARS:
+                return [f"candle{BARS[feed.timeframe]}:{native}"]
+            case "candle":
+                raise ConfigError(f"okx has no timeframe {feed.timeframe!r}; it has {', '.join(sorted(BARS))}")
+            case channel if channel not in _OF_CONTRACTS:
+                raise ConfigError(f"okx has no channel {channel!r}; it has {', '.join(sorted(self.channels))}")
+            case channel if kind == "spot" or (kind, channel) == ("future", "funding"):
+                raise ConfigError(f"okx has no {channel} of {feed.symbol}: its kind is {kind}")
+            case "liquidation":
+                return [f"liquidation-orders:{'FUTURES' if kind == 'future' else 'SWAP'}"]
+        return [f"{_OF_CONTRACTS[feed.channel]}:{native}"]
+
+    def url(self, websocket: str, feed: FeedKey) -> str:
+        """Return the URL that carries a channel: candles and single trades are on the one for business."""
+        business = feed.channel == "candle" or (feed.channel == "trade" and self.trades_wanted == "each")
+        return f"{websocket.rstrip('/')}/ws/v5/{'business' if business else 'public'}"
+
+    def subscribe(self, streams: Sequence[str], message_id: int) -> Sequence[str]:
+        """Return the message that subscribes, section "Subscribe"."""
+        return [_operation("subscribe", streams, message_id)]
+
+    def unsubscribe(self, streams: Sequence[str], message_id: int) -> Sequence[str]:
+        """Return the message that ends these subscriptions."""
+        return [_operation("unsubscribe", streams, message_id)]
+
+    def ping(self) -> str | None:
+        """Return the text that keeps a connection open."""
+        return "ping"
+
+    # data
+    def parse(self, frame: bytes | str, recv: int, connection: int = 0) -> Events:
+        """Turn one frame into events. Raises MalformedFrame.
+
+        A channel and its instrument, met once, lead straight to their typed decoder.
+        """
+        try:
+            raw = frame.encode() if isinstance(frame, str) else frame
+            route = self._routes.get(raw[: raw.find(b"}", _PREFIX_LENGTH)])
+            if route is None:
+                return self._unrouted(raw, recv, connection)
+            return route[1](route[0](raw), recv, connection)
+        except _UNDECODABLE as error:
+            raise MalformedFrame(f"{error or type(error).__name__}"[:200]) from error
+
+    def _unrouted(self, raw: bytes, recv: int, connection: int) -> Events:
+        """Find out what a frame is; a stream that is met for the first time gets its route."""
+        if raw == b"pong":
+            self.notices.append(Notice("control", "pong"))
+            return []
+        value = msgspec.json.decode(raw)
+        if not isinstance(value, dict) or "event" in value or not isinstance(value.get("arg"), dict):
+            self.notices.append(_notice(value))
+            return []
+        channel = str(value["arg"].get("channel"))
+        if channel not in DECODERS:
+            self.notices.append(Notice("unknown", channel[:100]))
+            return []
+        decode = DECODERS[channel].decode
+        handler = self._handler(channel, str(value["arg"].get("instId")))
+        events = handler(decode(raw), recv, connection)
+        if raw.startswith(_PREFIX):
+            self._routes[raw[: raw.find(b"}", _PREFIX_LENGTH)]] = (decode, handler)
+        return events
+
+    def _handler(self, channel: str, native: str) -> Handler:
+        """Return what reads a stream. Raises MalformedFrame for an instrument that is not listed."""
+        if channel == "liquidation-orders":
+            return self._liquidations
+        market = self._market(native)
+        if channel in self._handlers:
+            return partial(self._handlers[channel], market)
+        return partial(self._candles, market, TIMEFRAMES[channel.removeprefix("candle")])
+
+    def _market(self, native: str) -> Market:
+        """Return the memory of an instrument. Raises MalformedFrame for one that is not listed."""
+        market = self._markets.get(native)
+        if market is None:
+            if native not in self._natives:
+                raise MalformedFrame(f"unknown instrument {native[:40]!r}")
+            market = self._markets[native] = Market(self._listings.find(self._natives[native]))
+        return market
+
+    def _trades(self, market: Market, m: Push[TradeItem], recv: int, connection: int) -> Events:  # noqa: ARG002 # ids are the symbol's
+        return self._unseen(market, m, recv, market.trades.seen)
+
+    def _aggregates(self, market: Market, m: Push[TradeItem], recv: int, connection: int) -> Events:  # noqa: ARG002 # as above
+        return self._unseen(market, m, recv, market.aggregates.seen)
+
+    def _unseen(self, market: Market, m: Push[TradeItem], recv: int, seen: Callable[[int], bool]) -> Events:
+        for t in m.data:
+            if not sound_trade(t.px, t.sz):
+                raise MalformedFrame(f"price {t.px!r} or amount {t.sz!r} is not a plain decimal above 0")
+        events: Events = [
+            Trade(
+                self.name, market.symbol, t.ts * MILLISECOND, recv, self.source, str(t.tradeId), t.px, t.sz, t.side
+            )
+            for t in m.data
+            if not seen(t.tradeId)
+        ]  # fmt: skip
+        if len(events) != len(m.data):
+            self.duplicates["trade"] += len(m.data) - len(events)
+        return events
+
+    def _book(self, market: Market, m: BookMessage, recv: int, connection: int) -> Events:
+        """Publish a snapshot or an update that follows on the last one, be its `seqId` lower.
+
+        An update without levels says that nothing has changed: it is published too, since the feed is alive.
+        """
+        item, chain = m.data[0], market.book
+        bids = [(level.price, level.amount) for level in item.bids]
+        asks = [(level.price, level.amount) for level in item.asks]
+        check_levels(bids, asks)
+        ts, prev, last, before = item.ts * MILLISECOND, item.prevSeqId, item.seqId, chain.last_id
+        if m.action == "snapshot":
+            chain.begin(connection, last)
+            return [Book(self.name, market.symbol, ts, recv, self.source, "snapshot", bids, asks, last_id=last)]
+        verdict = chain.take(connection, prev, last)
+        if verdict == "follows":
+            return [Book(self.name, market.symbol, ts, recv, self.source, "delta", bids, asks, None, last, prev)]
+        if verdict == "duplicate":
+            self.duplicates["book"] += 1
+            return []
+        self.resyncs += 1
+        said = f"the book of {market.symbol} stands at {before}, the next update follows on {prev}"
+        self.notices.append(Notice("resync", said, feeds=(FeedKey(market.symbol, "book"),)))
+        return []
+
+    def _tickers(self, market: Market, m: Push[TickerItem], recv: int, connection: int) -> Events:  # noqa: ARG002 # the newest counts
+        for t in m.data:
+            check_given(
+                t.bidPx, t.bidSz, t.askPx, t.askSz, t.last, t.open24h, t.high24h, t.low24h, t.vol24h, t.volCcy24h
+            )
+        spot = market.instrument.kind == "spot"
+        events: Events = []
+        for t in m.data:
+            if t.ts < market.times["ticker"] or t == market.ticker:
+                self.duplicates["ticker"] += 1
+                continue
+            bid, ask = above_zero(t.bidPx), above_zero(t.askPx)
+            events.append(
+                Ticker(
+                    self.name, market.symbol, t.ts * MILLISECOND, recv, self.source,
+                    bid, t.bidSz or None if bid else None, ask, t.askSz or None if ask else None,
+                    above_zero(t.last), above_zero(t.open24h), above_zero(t.high24h), above_zero(t.low24h),
+                    t.vol24h or None, t.volCcy24h or None if spot else None,
+                )
+            )  # fmt: skip
+            market.ticker, market.times["ticker"] = t, t.ts
+        return events
+
+    def _candles(
+        self, market: Market, timeframe: str, m: Push[CandleItem], recv: int, connection: int  # noqa: ARG002 # the newest counts
+    ) -> Events:  # fmt: skip
+        stamp = Stamp(self.name, market.symbol, recv, self.source)
+        events: Events = []
+        for candle in [rest.candle(item, stamp, timeframe) for item in m.data]:
+            if market.candles[timeframe].seen(candle.open_ts, Decimal(candle.volume), closed=candle.closed):
+                self.duplicates["candle"] += 1
+            else:
+                events.append(candle)
+        return events
+
+    def _funding(self, market: Market, m: Push[FundingItem], recv: int, connection: int) -> Events:  # noqa: ARG002 # as above
+        for item in m.data:
+            check_signed(item.fundingRate)
+        return [
+            Funding(
+                self.name, market.symbol, item.ts * MILLISECOND, recv, self.source,
+                item.fundingRate, item.fundingTime * MILLISECOND,
+            )
+            for item in m.data
+            if self._newer(market, "funding", item.ts)
+        ]  # fmt: skip
+
+    def _interest(self, market: Market, m: Push[InterestItem], recv: int, connection: int) -> Events:  # noqa: ARG002 # as above
+        """`oiUsd` is the value in quote units where the quote is the dollar itself."""
+        dollars = market.instrument.quote == "USD"
+        check((), [item.oiCcy for item in m.data])
+        check_given(*(item.oiUsd for item in m.data))
+        return [
+            OpenInterest(
+                self.name, market.symbol, item.ts * MILLISECOND, recv, self.source, item.oiCcy,
+                item.oiUsd or None if dollars else None,
+            )
+            for item in m.data
+            if self._newer(market, "open_interest", item.ts)
+        ]  # fmt: skip
+
+    def _marks(self, market: Market, m: Push[MarkItem], recv: int, connection: int) -> Events:  # noqa: ARG002 # as above
+        check([item.markPx for item in m.data])
+        return [
+            MarkPrice(self.name, market.symbol, item.ts * MILLISECOND, recv, self.source, item.markPx)
+            for item in m.data
+            if self._newer(market, "mark_price", item.ts)
+        ]
+
+    def _newer(self, market: Market, channel: str, time: int) -> bool:
+        """Tell whether a message is newer than what was published, and remember it as published."""
+        if time <= market.times[channel]:
+            self.duplicates[channel] += 1
+            return False
+        market.times[channel] = time
+        return True
+
+    def _liquidations(self, m: Push[LiquidationItem], recv: int, connection: int) -> Events:  # noqa: ARG002 # as above
+        """Read those of all listed instruments. The receive times differ: they tell liquidations apart."""
+        for item in m.data:
+            check([text for detail in item.details for text in (detail.bkPx, detail.sz)])
+        events: Events = []
+        for item in m.data:
+            symbol = self._natives.get(item.instId)
+            if symbol is None:  # listed since the last look
+                continue
+            market = self._market(item.instId)
+            for d in item.details:
+                if market.liquidations.seen(f"{d.ts}{d.side}{d.sz}@{d.bkPx}"):
+                    self.duplicates["liquidation"] += 1
+                    continue
+                ts, own = d.ts * MILLISECOND, recv + len(events)
+                events.append(Liquidation(self.name, symbol, ts, own, self.source, None, d.side, d.bkPx, d.sz))
+        return events
+
+    # answers
+    def answer(self, request: Request, body: bytes | str, recv: int) -> Events:  # noqa: ARG002 # lists have no time
+        """Take in a list of instruments; what is listed no more stays, not active. Raises MalformedFrame."""
+        try:
+            found = rest.instruments(body, self.name)
+        except (MalformedFrame, *_UNDECODABLE) as error:
+            raise unreadable(request, error) from error
+        self._listings.take(request.params["instType"], found)
+        self._natives |= {instrument.native: instrument.symbol for instrument in found}
+        return []
+
+    def failed(self, request: Request) -> None:
+        """Say that a request will not be answered: nothing is asked but lists, whose owner asks again."""
+
+    def lost(self, feeds: Sequence[FeedKey], connection: int = 0) -> None:
+        """Say that nobody delivers these feeds any more: books start anew, as do those of a connection that is gone.
+
+        Trade ids may begin anew too. What else has been published stays known by its time.
+        """
+        lost = {(feed.symbol, feed.channel) for feed in feeds}
+        for market in self._markets.values():
+            if (market.symbol, "book") in lost or market.book.connection == connection:
+                market.book.lost()
+            if (market.symbol, "trade") in lost:
+                market.forget_trades()
+
+    # history
+    def history(self, feed: FeedKey, span: Span) -> Request | None:
+        """Return the first call for single trades, candles or funding rates; OKX keeps no history of aggregates."""
+        instrument = self._listings.find(feed.symbol)
+        match feed.channel:
+            case "trade" if self.trades_wanted == "each":
+                if span.first_id is None or span.last_id is None:
+                    return rest.first_trade_request(instrument, span)
+                return rest.trades_request(instrument, span, int(span.first_id))
+            case "candle":
+                return rest.candles_request(instrument, feed.timeframe, span)
+            case "funding" if instrument.kind in {"linear", "inverse"}:
+                return rest.funding_request(instrument, span)
+        return None
+
+    def page(self, request: Request, body: bytes | str, recv: int) -> Page:
+        """Turn the answer to a history call into events. A time span of trades begins with finding its ids."""
+        source: Source = "backfill" if self.source == "ws" else self.source
+        stamp = Stamp(self.name, request.symbol, recv, source)
+        try:
+            return rest.page(request, self._listings.find(request.symbol), body, stamp)
+        except (MalformedFrame, *_UNDECODABLE) as error:
+            raise unreadable(request, error) from error
+
+    def fresh(self, trade: Trade) -> bool:
+        """Tell whether a trade out of history has not been published yet, and remember it as published."""
+        market = self._market(self._listings.find(trade.symbol).native)
+        return not market.trades.seen(int(trade.id))
+
+    # REST
+    def standing(self, status: int, headers: Mapping[str, str], body: bytes, now: int) -> Standing:
+        """Read status and code."""
+        return rest.standing(status, headers, body, now)
+
+
+def _operation(operation: str, streams: Sequence[str], message_id: int) -> str:
+    args = []
+    for stream in dict.fromkeys(streams):
+        channel, _, of = stream.partition(":")
+        args.append({"channel": channel, "instType" if channel == "liquidation-orders" else "instId": of})
+    return msgspec.json.encode({"id": str(message_id), "op": operation, "args": args}).decode()
+
+
+def _notice(value: Any) -> Notice:
+    """Say what a frame is that carries no data.
+
+    {"id":"1","event":"subscribe","arg":{…},"connId":"a4d3ae55"}; {"id":"1","event":"error","code":"60012",
+    "msg":"Invalid request: …"}; {"event":"notice","code":"64008","msg":"The connection will soon be closed for a
+    service upgrade. Please reconnect."}; {"event":"channel-conn-count",…}
+    """
+    event = value.get("event") if isinstance(value, dict) else None
+    if not isinstance(event, str):
+        return Notice("unknown", msgspec.json.encode(value).decode()[:100])
+    text = msgspec.json.encode(value).decode()[:500]
+    if event == "error":
+        number = str(value.get("id"))
+        return Notice("refused", text, int(number) if number.isascii() and number.isdecimal() else None)
+    if event == "notice" and value.get("code") == _SERVICE_UPGRADE:
+        return Notice("reconnect", str(value.get("msg"))[:200])
+    return Notice("control", text)
