@@ -57,7 +57,7 @@ async def test_an_open_breaker_brings_the_first_fallback_marked_as_such(stage):
         await stage.pass_time(PATIENCE - 2)
         assert stand_in(keeper) is None
         await stage.until(lambda: stand_in(keeper) == "spare", step=0.5)
-        await stage.until(lambda: len(stage.server.live) == 2)
+        await stage.until(lambda: len(stage.server.peers) == 2)  # tiny's own connection has ended
         await stage.server.live[-1].send({"t": "AAA/USD", "id": 1})
         told = [(e.exchange, e.state, e.reason) for e in stage.bus.of(Feed) if e.exchange == "spare"]
         assert told[0] == ("spare", "connecting", "stands in for tiny")
