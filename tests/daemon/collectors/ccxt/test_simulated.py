@@ -8,7 +8,7 @@ import aiohttp
 from bus.clock import SECOND, SystemClock
 from bus.events import Book, Candle, Feed, Ticker, Trade
 from daemon.exchanges.base import FeedKey, Span
-from tests.daemon.collectors.ccxt.conftest import running, until
+from tests.daemon.collectors.ccxt.helpers import running, until
 
 BTC = FeedKey("BTC/USDT", "trade")
 

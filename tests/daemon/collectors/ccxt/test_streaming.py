@@ -1,24 +1,103 @@
 """What streams must bear: bursts, lost connections, refusals, messages that nobody can read."""
 
-import time
+import asyncio
+import json
 
-from bus.events import Book, Trade
-from daemon.exchanges.base import FeedKey
-from tests.daemon.collectors.ccxt.conftest import depth, running, trade, until
+import pytest
+from aiohttp import web
+
+from bus import metrics
+from bus.errors import ExchangeUnavailable
+from bus.events import Book, Breaker, Feed, Trade
+from daemon.exchanges.base import FeedKey, Span
+from tests.daemon.collectors.ccxt.helpers import DEPTH, TRADES, depth, running, trade, until
 
 BURST = 20_000
+QUIET = 0.3
+"""Seconds without a change after which something has come to rest."""
 
 
-async def test_nothing_is_lost_in_a_burst(scripted):
+def received(exchange: str) -> float:
+    return metrics.FRAMES_RECEIVED.labels(exchange, "ws")._value.get()
+
+
+async def settled(value) -> float:
+    """Return a value once it has stopped to change."""
+    before = None
+    while (now := value()) != before:
+        before = now
+        await asyncio.sleep(QUIET)
+    return now
+
+
+async def test_nothing_is_lost_in_a_burst_and_no_more_is_read_than_the_bus_takes(scripted):
     async with running(scripted, channels=("trade", "book")) as (_, bus):
-        await until(lambda: {"subscribe btcusdt@trade", "subscribe btcusdt@depth@100ms"} <= set(scripted.subscribed))
-        await scripted.send(depth(101, 101, [["50000.00", "1"]]))
+        await until(lambda: {TRADES, DEPTH} <= set(scripted.carriers))
+        await scripted.send(DEPTH, depth(101, 101, [["50000.00", "1"]]))
         await until(lambda: bus.of(Book))
-        frames = []
-        for number in range(BURST):
-            frames.append(trade(number, amount=f"0.{number:05}1"))
-            if number % 2 == 0:
-                frames.append(depth(102 + number // 2, 102 + number // 2, [[f"{40_000 + number}.50", "0.5"]]))
-        bus.room.clear()  # the bus has no room, then the sockets are full
-        began = time.perf_counter()
-        sending = [scripted.send(*frames[::2]), scripted.send(*frames[1::2])]
+        trades = [trade(number, amount=f"0.{number:05}1") for number in range(BURST)]
+        changes = [depth(102 + n, 102 + n, [[f"{40_000 + n % 900}.50", f"0.{n:05}1"]]) for n in range(BURST // 2)]
+        before = received("binance")
+        bus.room.clear()
+        sending = asyncio.gather(scripted.send(TRADES, *trades), scripted.send(DEPTH, *changes))
+        read = await settled(lambda: received("binance")) - before
+        assert read < BURST / 2
+        bus.room.set()
+        await sending
+        await until(lambda: len(bus.of(Trade)) == BURST and bus.of(Book)[-1].last_id == 101 + BURST // 2)
+        assert [(event.id, event.amount) for event in bus.of(Trade)] == [
+            (str(number), f"0.{number:05}1") for number in range(BURST)
+        ]
+        deltas = [event for event in bus.of(Book) if event.last_id > 101]
+        assert {event.kind for event in deltas} == {"delta"}
+        assert [event.last_id for event in deltas] == [change["u"] for change in changes]
+        assert [[list(level) for level in event.bids] for event in deltas] == [change["b"] for change in changes]
+        assert not bus.dead
+
+
+async def test_a_lost_connection_is_told_and_what_the_exchange_repeats_is_dropped(scripted):
+    async with running(scripted, channels=("trade", "book")) as (_, bus):
+        await until(lambda: {TRADES, DEPTH} <= set(scripted.carriers))
+        await scripted.send(DEPTH, depth(101, 101, [["50000.00", "1"]]))
+        await scripted.send(TRADES, trade(1), trade(2))
+        await until(lambda: len(bus.of(Trade)) == 2 and bus.of(Book))
+        for socket in {scripted.carriers.pop(TRADES), scripted.carriers.pop(DEPTH)}:
+            await socket.close()
+        await until(lambda: {TRADES, DEPTH} <= set(scripted.carriers))
+        await scripted.send(DEPTH, depth(101, 105, [["50000.00", "2"]]))
+        await scripted.send(TRADES, trade(2), trade(3))
+        await until(lambda: len(bus.of(Trade)) == 3 and bus.of(Book)[-1].last_id == 105)
+        assert bus.ids("BTC/USDT") == [1, 2, 3]
+        for channel in ("trade", "book"):
+            assert bus.states("BTC/USDT", channel) == ["connecting", "live", "down", "connecting", "live"]
+        kinds = [
+            event.kind if isinstance(event, Book) else event.state
+            for event in bus.events
+            if isinstance(event, Book) or (isinstance(event, Feed) and event.channel == "book")
+        ]
+        assert kinds[kinds.index("down") :][:4] == ["down", "connecting", "live", "snapshot"]
+
+
+async def test_a_message_that_nobody_can_read_costs_itself_alone(scripted):
+    async with running(scripted, channels=("trade",)) as (_, bus):
+        await until(lambda: scripted.carriers)
+        await scripted.send(
+            TRADES, trade(1), "{no json", trade(2, price="-1"), {"e": "trade", "s": "BTCUSDT"}, trade(3)
+        )
+        await until(lambda: len(bus.of(Trade)) == 2)
+        assert bus.ids("BTC/USDT") == [1, 3]
+        assert [bytes(dead.payload)[:9] for dead in bus.dead] == [b"{no json", b'{"e": "tr', b'{"e": "tr']
+        assert json.loads(bus.dead[1].payload)["p"] == "-1"
+        assert bus.states("BTC/USDT") == ["connecting", "live"]
+
+
+async def test_a_refused_connection_counts_against_the_exchange_and_a_ban_ends_all_requests(scripted):
+    scripted.refuse = web.Response(status=418, headers={"Retry-After": "900"})
+    async with running(scripted, channels=("trade",)) as (collector, bus):
+        await until(lambda: collector.status()["banned_until"] is not None)
+        assert {one.state for one in collector.breakers.values()} == {"open"}
+        assert {event.kind for event in bus.of(Breaker)} == {"ws", "rest"}
+        asked = len(scripted.requests)
+        with pytest.raises(ExchangeUnavailable, match="no spare room for 900"):
+            await anext(collector.history(FeedKey("BTC/USDT", "trade"), Span(0, 1)))
+        assert len(scripted.requests) == asked

@@ -1,0 +1,126 @@
+"""ccxt's own Binance class, run by a CcxtCollector against the simulated exchange or a scripted one, over sockets."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from random import Random
+
+from aiohttp import WSMsgType, web
+
+from bus.clock import SystemClock
+from bus.leadership import Leadership
+from daemon.collectors.ccxt.collector import CcxtCollector
+from daemon.collectors.symbols import FeedSettings
+from daemon.exchanges.base import Endpoints
+from tests.daemon.collectors.helpers import ListeningBus
+
+SPOT = {"defaultType": "spot", "fetchMarkets": {"types": ["spot"]}}
+SNAPSHOT = {"lastUpdateId": 100, "bids": [["50000.10", "1.500"]], "asks": [["50000.20", "2"]]}
+TRADES, DEPTH = "btcusdt@trade", "btcusdt@depth@100ms"
+FOUR = ("trade", "ticker", "book", "candle")
+
+
+def trade(number: int, price: str = "50000.10", amount: str = "0.00100") -> dict:
+    return {"e": "trade", "E": 1, "s": "BTCUSDT", "t": number, "p": price, "q": amount, "T": 1_000 + number, "m": False}
+
+
+def depth(first: int, last: int, bids=(), asks=()) -> dict:
+    return {"e": "depthUpdate", "E": last, "s": "BTCUSDT", "U": first, "u": last, "b": list(bids), "a": list(asks)}
+
+
+class Scripted:
+    """As much of Binance spot as ccxt needs to start; what it sends is up to the test."""
+
+    def __init__(self) -> None:
+        self.url = ""
+        self.carriers: dict[str, web.WebSocketResponse] = {}
+        """The connection on which each stream was subscribed to last."""
+        self.subscribed: list[str] = []
+        self.answers: dict[str, list[web.Response]] = {}
+        """Answers by path that differ from the ordinary one."""
+        self.requests: list[str] = []
+        self.refuse: web.Response | None = None
+        self.symbols = ["BTC/USDT", "ETH/USDT"]
+
+    async def websocket(self, request: web.Request) -> web.StreamResponse:
+        if self.refuse is not None:
+            return self.refuse
+        socket = web.WebSocketResponse()
+        await socket.prepare(request)
+        async for message in socket:
+            if message.type is WSMsgType.TEXT:
+                asked = json.loads(message.data)
+                self.subscribed += [f"{asked['method'].lower()} {name}" for name in asked["params"]]
+                self.carriers.update(dict.fromkeys(asked["params"], socket))
+                await socket.send_str(json.dumps({"result": None, "id": asked["id"]}))
+        return socket
+
+    async def rest(self, request: web.Request) -> web.StreamResponse:
+        self.requests.append(request.path)
+        if scripted := self.answers.get(request.path):
+            return scripted.pop(0)
+        if request.path.endswith("/exchangeInfo"):
+            return web.json_response({"symbols": [_market(*symbol.split("/")) for symbol in self.symbols]})
+        if request.path.endswith("/depth"):
+            return web.json_response(SNAPSHOT)
+        return web.json_response([])
+
+    async def send(self, stream: str, *messages: dict | str) -> None:
+        for message in messages:
+            await self.carriers[stream].send_str(message if isinstance(message, str) else json.dumps(message))
+
+
+def _market(base: str, quote: str) -> dict:
+    return {
+        "symbol": base + quote, "status": "TRADING", "baseAsset": base, "quoteAsset": quote,
+        "baseAssetPrecision": 8, "quotePrecision": 8, "isSpotTradingAllowed": True, "permissions": ["SPOT"],
+        "filters": [
+            {"filterType": "PRICE_FILTER", "minPrice": "0.01", "maxPrice": "1000000", "tickSize": "0.01"},
+            {"filterType": "LOT_SIZE", "minQty": "0.00001", "maxQty": "9000", "stepSize": "0.00001"},
+            {"filterType": "NOTIONAL", "minNotional": "5.00000000"},
+        ],
+    }  # fmt: skip
+
+
+@asynccontextmanager
+async def serving(exchange: Scripted) -> AsyncIterator[Scripted]:
+    """Run a scripted exchange on a port of its own."""
+    app = web.Application()
+    app.router.add_get("/ws/{path:.*}", exchange.websocket)
+    app.router.add_get("/{path:.*}", exchange.rest)
+    runner = web.AppRunner(app, shutdown_timeout=0.1)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    exchange.url = f"http://127.0.0.1:{runner.addresses[0][1]}"
+    try:
+        yield exchange
+    finally:
+        await runner.cleanup()
+
+
+def collector_of(exchange, bus, symbols=("BTC/USDT",), channels=FOUR, name="binance") -> CcxtCollector:
+    endpoints = Endpoints(exchange.url, exchange.url.replace("http", "ws", 1))
+    settings = FeedSettings(symbols, channels, ("1m",), endpoints)
+    clock = SystemClock()
+    leadership = Leadership("feeds", bus.lease("feeds"), clock)
+    return CcxtCollector(name, settings, bus, leadership, clock, Random(1), SPOT)
+
+
+@asynccontextmanager
+async def running(exchange, **wanted):
+    bus = ListeningBus()
+    collector = collector_of(exchange, bus, **wanted)
+    task = asyncio.create_task(collector.run())
+    try:
+        yield collector, bus
+        assert not task.done(), task.exception()
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+
+async def until(condition, within: float = 20.0) -> None:
+    async with asyncio.timeout(within):
+        while not condition():
+            await asyncio.sleep(0.01)
