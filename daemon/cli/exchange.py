@@ -21,22 +21,21 @@ def add(commands: "argparse._SubParsersAction[Parser]") -> None:
 
 
 def _list(_: Namespace) -> int:
-    from rich.console import Console  # noqa: PLC0415 # start quickly
-    from rich.table import Table  # noqa: PLC0415
-
-    from daemon.collectors.ccxt.catalogue import entries  # noqa: PLC0415
+    from daemon.collectors.ccxt.catalogue import entries  # noqa: PLC0415 # start quickly
     from daemon.exchanges import load, names  # noqa: PLC0415
 
-    table = Table("exchange", "by", "streamed", "polled", "timeframes", box=None)
+    rows = [("EXCHANGE", "BY", "STREAMED", "POLLED", "TIMEFRAMES")]
     for name in names():
         exchange = load(name)
         streamed, polled = exchange.channels - exchange.polled, exchange.polled
-        table.add_row(name, "native", _joined(streamed), _joined(polled), str(len(exchange.timeframes)))
-    for entry in entries():
-        if entry.name not in names():
-            streamed, polled = entry.channels_by("stream"), entry.channels_by("poll")
-            table.add_row(entry.name, "ccxt", _joined(streamed), _joined(polled), str(entry.timeframes))
-    Console(soft_wrap=True).print(table)
+        rows.append((name, "native", _joined(streamed), _joined(polled), str(len(exchange.timeframes))))
+    for entry in entries(without=names()):
+        streamed, polled = entry.channels_by("stream"), entry.channels_by("poll")
+        rows.append((entry.name, "ccxt", _joined(streamed), _joined(polled), str(entry.timeframes)))
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    for row in rows:
+        line = "  ".join(f"{cell:<{width}}" for cell, width in zip(row, widths, strict=True))
+        print(line.rstrip())  # noqa: T201 # this command's output
     return EXIT_OK
 
 

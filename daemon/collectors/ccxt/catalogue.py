@@ -6,7 +6,7 @@ of these exchanges is really used.
 
 import asyncio
 import importlib
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
@@ -109,18 +109,18 @@ def exchange_class(name: str) -> Any:
 
 
 async def load(name: str) -> tuple[Any, Any]:
-    """Return ccxt's class of an exchange and what makes hooked ones, imported in a thread."""
+    """Return ccxt's class of an exchange and the module `hooks`, imported in a thread."""
 
     def work() -> tuple[Any, Any]:
-        return exchange_class(name), importlib.import_module("daemon.collectors.ccxt.hooks").make
+        return exchange_class(name), importlib.import_module("daemon.collectors.ccxt.hooks")
 
     return await asyncio.to_thread(work)
 
 
-def entries() -> list[Entry]:
-    """Return what every exchange has. Imports all of ccxt."""
+def entries(without: Collection[str]) -> list[Entry]:
+    """Return what every exchange has, but for some. Imports all of ccxt."""
     found = []
-    for name in sorted(names()):
+    for name in sorted(names().difference(without)):
         exchange = exchange_class(name)()
         found.append(Entry(name, ways(exchange.has), len(timeframes(exchange))))
     return found

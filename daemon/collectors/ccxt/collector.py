@@ -144,6 +144,7 @@ class CcxtCollector:
         if self._delivery is not None:
             await self._delivery.drop(gone)
         await self._intake.flush()
+        self._intake.memory.forget(gone)
         self._board.remove(gone)
         await self._outbox.publish()
 
@@ -200,9 +201,9 @@ class CcxtCollector:
     # what runs
 
     async def _open(self) -> Delivery:
-        exchange_class, make = await catalogue.load(self.name)
-        exchange = make(exchange_class, self._options, self.settings.endpoints)
-        exchange.lay(self.name, self._gate, self._intake, self._clock)
+        exchange_class, hooks = await catalogue.load(self.name)
+        surroundings = hooks.Surroundings(self.name, self._gate, self._intake, self._clock)
+        exchange = hooks.make(exchange_class, surroundings, self._options, self.settings.endpoints)
         return Delivery(
             self.name, exchange, self._intake, self._board, self._outbox, self._gate, self._clock, self._random
         )
@@ -236,6 +237,8 @@ class CcxtCollector:
     async def _watch_feeds(self) -> None:
         while self._delivery is not None:
             await self._clock.sleep(WATCH_INTERVAL)
+            if self.breakers["ws"].state == "forced_open":
+                self._delivery.disconnect("the breaker was opened by an operator")
             if await self._delivery.revive():
                 self.listing.doubt()
             await self._outbox.publish()

@@ -66,11 +66,19 @@ class Delivery:
             self._tasks[feed] = asyncio.create_task(keep_running(f"feed:{self._name}", run, self._clock, self._random))
 
     async def drop(self, feeds: Iterable[FeedKey]) -> None:
-        """Stop delivering feeds, without touching the others."""
+        """Stop delivering feeds, without touching the others; a connection that is left without any ends."""
         for feed in feeds:
-            if (task := self._tasks.pop(feed, None)) is not None:
-                await cancel([task])
-                await self._end(feed)
+            await self._stop(feed)
+        for tap in self.exchange.taps:
+            if tap.idle:
+                tap.release()
+                self.exchange.give_up(tap, "nobody wants anything of it any more")
+
+    def disconnect(self, reason: str) -> None:
+        """End every connection."""
+        for tap in self.exchange.taps:
+            tap.release()
+            self.exchange.give_up(tap, reason)
 
     async def revive(self) -> int:
         """Subscribe anew to each streamed feed that fell silent. Return how many did.
@@ -112,8 +120,10 @@ class Delivery:
             log.warning("polling what cannot be streamed", exchange=self._name, channel=feed.channel)
         await self._poller.run(feed)
 
-    async def _end(self, feed: FeedKey) -> None:
+    async def _stop(self, feed: FeedKey) -> None:
         """Take nothing more for a feed, and unsubscribe from it where that can be done alone."""
+        if (task := self._tasks.pop(feed, None)) is not None:
+            await cancel([task])
         for tap in self._carrying(feed):
             tap.forget(feed)
             await self._streamer.unsubscribe(feed)
@@ -128,7 +138,7 @@ class Delivery:
         self._board.subscribed([feed])
 
     async def _restart(self, feed: FeedKey) -> None:
-        await self.drop([feed])
+        await self._stop(feed)
         self.deliver([feed])
 
     def _carrying(self, feed: FeedKey) -> list[Any]:

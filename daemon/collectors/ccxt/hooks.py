@@ -1,15 +1,14 @@
 """What is laid over an exchange's class of ccxt: our limits, breakers, digits, books, and the taps on its clients."""
 
-import time
 from collections.abc import Mapping
 from contextvars import ContextVar
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 from urllib.parse import urlsplit, urlunsplit
 
 from ccxt.base.errors import NetworkError
 
 from bus import metrics
-from bus.clock import Clock
+from bus.clock import MILLISECOND, Clock
 from bus.errors import ExchangeUnavailable
 from daemon.collectors.ccxt.books import order_book
 from daemon.collectors.ccxt.digits import Digits, LocalTime, decode_json
@@ -29,15 +28,23 @@ RAW: Final[ContextVar[str]] = ContextVar("raw", default="")
 """Text of the last answer in this task, for the dead letter if it cannot be read."""
 
 
+class Surroundings(NamedTuple):
+    """What the hooks lead to."""
+
+    name: str
+    gate: Gate
+    intake: CcxtIntake
+    clock: Clock
+
+
 class Hooks:
     """Goes in front of one of ccxt's classes. Its own throttler is replaced: it knows neither pauses nor bans.
 
     Its costs are kept: a request weighs as many milliseconds as ccxt would make the next one wait.
     """
 
-    def lay(self, name: str, gate: Gate, intake: CcxtIntake, clock: Clock) -> None:
-        """Say what the hooks lead to."""
-        self._marketd = (name, gate, intake, clock)
+    _surroundings: Surroundings
+    """Of the class, since ccxt's constructor asks for the time already."""
 
     @property
     def taps(self) -> list[Tap]:
@@ -48,12 +55,11 @@ class Hooks:
 
     async def throttle(self, cost: float | None = None) -> None:
         """Wait for the request's turn. Raises ExchangeUnavailable."""
-        _, gate, _, _ = self._marketd
-        await gate.weight.acquire(weight(cost, self.rateLimit), TURN)  # type: ignore[attr-defined] # ccxt's
+        await self._surroundings.gate.weight.acquire(weight(cost, self.rateLimit), TURN)  # type: ignore[attr-defined] # ccxt's
 
     async def fetch(self, url: str, method: str = "GET", headers: Any = None, body: Any = None) -> Any:
         """Make one HTTP request with the breaker's leave, and tell limiter and breaker what came of it."""
-        name, gate, _, clock = self._marketd
+        name, gate, _, clock = self._surroundings
         permit = gate.rest.permit()
         if permit is None:
             raise ExchangeUnavailable(f"{name}: the breaker is {gate.rest.state}")
@@ -98,10 +104,9 @@ class Hooks:
         except (KeyError, IndexError, TypeError, ValueError):
             return default
 
-    @staticmethod
-    def milliseconds() -> LocalTime:
+    def milliseconds(self) -> LocalTime:
         """Return our own clock's time, recognisable as that."""
-        return LocalTime(time.time_ns() // 1_000_000)
+        return LocalTime(self._surroundings.clock.now() // MILLISECOND)
 
     # books
 
@@ -119,7 +124,7 @@ class Hooks:
         """Return the client of a URL, with a tap on it."""
         client = super().client(url)  # type: ignore[misc] # as above
         if not hasattr(client, "tap"):
-            name, gate, intake, clock = self._marketd
+            name, gate, intake, clock = self._surroundings
             client.tap = Tap(name, client, intake, gate, clock)
         return client
 
@@ -140,7 +145,7 @@ class Hooks:
                 client.on_error(NetworkError(reason))
 
 
-def make(exchange: Any, options: Mapping[str, Any], endpoints: Endpoints) -> Any:
+def make(exchange: Any, surroundings: Surroundings, options: Mapping[str, Any], endpoints: Endpoints) -> Any:
     """Return an exchange of one of ccxt's classes with the hooks in front, pointed at the endpoints that are given."""
     settings = {
         "enableRateLimit": True,
@@ -148,7 +153,7 @@ def make(exchange: Any, options: Mapping[str, Any], endpoints: Endpoints) -> Any
         "timeout": round(ATTEMPT_TIMEOUT * 1000),
         "options": {"tradesLimit": 10_000, **options},
     }
-    hooked = type(exchange.__name__, (Hooks, exchange), {})(settings)
+    hooked = type(exchange.__name__, (Hooks, exchange), {"_surroundings": surroundings})(settings)
     hooked.urls["api"] = _elsewhere(hooked.urls["api"], hooked, endpoints)
     return hooked
 

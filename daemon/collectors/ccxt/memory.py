@@ -63,7 +63,7 @@ class CandleMemory:
     """What one candle feed has published. ccxt does not say when a candle is closed: it is when the next one opens."""
 
     def __init__(self) -> None:
-        self._rows: OrderedDict[int, tuple[tuple[Any, ...], bool]] = OrderedDict()
+        self._rows: dict[int, tuple[tuple[Any, ...], bool]] = {}
         self._current: int | None = None
 
     def changed(self, rows: Sequence[Sequence[Any]]) -> list[tuple[Sequence[Any], bool]]:
@@ -82,8 +82,8 @@ class CandleMemory:
         if self._rows.get(row[0]) == state:
             return False
         self._rows[row[0]] = state
-        while len(self._rows) > ROWS:
-            self._rows.popitem(last=False)
+        if len(self._rows) > ROWS:
+            del self._rows[min(self._rows)]
         return True
 
     def reconnected(self) -> None:
@@ -119,6 +119,16 @@ class Memory:
             self.trades(feed.symbol).reconnected()
         elif feed.channel == "candle":
             self.candles(feed).reconnected()
+
+    def forget(self, feeds: Iterable[FeedKey]) -> None:
+        """Let go of what belongs to feeds that nobody wants any more."""
+        for feed in feeds:
+            if feed.channel == "book":
+                self._books.pop(feed.symbol, None)
+            elif feed.channel == "trade":
+                self._trades.pop(feed.symbol, None)
+            elif feed.channel == "candle":
+                self._candles.pop(feed, None)
 
     def lost(self, feeds: Iterable[FeedKey]) -> None:
         """Let the books of these feeds begin anew."""

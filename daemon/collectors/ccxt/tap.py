@@ -52,13 +52,19 @@ class Tap:
         """Tell whether a feed was subscribed to on this connection."""
         return any(feed in feeds for feeds in self.feeds.values())
 
+    @property
+    def idle(self) -> bool:
+        """Whether feeds came on this connection, and none of them is wanted any more."""
+        return bool(self.feeds) and not any(self.feeds.values())
+
     def forget(self, feed: FeedKey) -> None:
         """Take nothing more for a feed."""
         for feeds in self.feeds.values():
             feeds.discard(feed)
 
     def ended(self, reason: str) -> None:
-        """Take note that the connection has failed; it counts against the exchange when no data had come."""
+        """Take nothing more: the connection has failed. That counts against the exchange when no data had come."""
+        self.feeds.clear()
         if self._permit is not None:
             self._permit.fail(reason)
             self._permit = None
@@ -117,5 +123,8 @@ class Tap:
         except asyncio.CancelledError:
             self.ended("no connection in time")
             raise
+        if self._client.error is not None:
+            await socket.close()
+            raise ExchangeUnavailable(f"{self._exchange}: the connection was given up before it was there")
         metrics.CONNECTS.labels(self._exchange).inc()
         return socket
