@@ -14,7 +14,7 @@ from daemon.collectors.ccxt.books import order_book
 from daemon.collectors.ccxt.digits import Digits, LocalTime, decode_json
 from daemon.collectors.ccxt.errors import said, standing
 from daemon.collectors.ccxt.intake import CcxtIntake
-from daemon.collectors.ccxt.rest import weight
+from daemon.collectors.ccxt.rest import LAST_ANSWER, weight
 from daemon.collectors.ccxt.tap import Tap
 from daemon.collectors.gate import Gate
 from daemon.exchanges.base import Endpoints, Standing
@@ -24,8 +24,6 @@ TURN: Final = 60.0
 """Seconds that a request may wait for its turn."""
 ANSWER: Final[ContextVar[tuple[int, Mapping[str, str]]]] = ContextVar("answer")
 """Status and headers of the last answer in this task."""
-RAW: Final[ContextVar[str]] = ContextVar("raw", default="")
-"""Text of the last answer in this task, for the dead letter if it cannot be read."""
 
 
 class Surroundings(NamedTuple):
@@ -87,12 +85,9 @@ class Hooks:
 
     def on_json_response(self, text: str) -> Any:
         """Decode an answer."""
-        RAW.set(text)
+        if (last := LAST_ANSWER.get()) is not None:
+            last.text = text
         return decode_json(text)
-
-    def last_answer(self) -> str:
-        """Return the text of the last answer in this task, for the dead letter if it cannot be read."""
-        return RAW.get()
 
     # digits and times
 

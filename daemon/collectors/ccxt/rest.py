@@ -3,6 +3,7 @@
 import asyncio
 import math
 from collections.abc import Awaitable, Callable
+from contextvars import ContextVar
 from typing import Any, Final
 
 from bus.errors import ExchangeUnavailable, MalformedFrame
@@ -19,6 +20,16 @@ CAPACITY: Final = int(WINDOW * 1_000 * 0.9)
 """Milliseconds of requests in a window; the rest is for other programs on the address."""
 
 
+class LastAnswer:
+    """The text of the last answer to one call, also where ccxt asks in tasks of its own; for the dead letter."""
+
+    text = ""
+
+
+LAST_ANSWER: Final[ContextVar[LastAnswer | None]] = ContextVar("last answer", default=None)
+"""That of the call that the running task serves."""
+
+
 class CcxtRest:
     """One exchange's REST methods."""
 
@@ -30,6 +41,7 @@ class CcxtRest:
     async def call(self, method: str, *arguments: Any) -> Any:
         """Return what a method gives. Raises ExchangeUnavailable, RequestRefused, MalformedFrame."""
         asked: Callable[..., Awaitable[Any]] = getattr(self._exchange, method)
+        LAST_ANSWER.set(LastAnswer())
         try:
             async with asyncio.timeout(DEADLINE):
                 return await asked(*arguments)
@@ -44,14 +56,19 @@ class CcxtRest:
 
     def noted(self, method: str) -> None:
         """Let the intake know of the answer to the last call of this task."""
-        self._intake.answer(self._exchange.last_answer(), self._url(method))
+        self._intake.answer(_last_text(), self._url(method))
 
     def noted_page(self, method: str) -> Origin:
         """Let the intake know of a page of history; return the origin of its events."""
-        return self._intake.page(self._exchange.last_answer(), self._url(method))
+        return self._intake.page(_last_text(), self._url(method))
 
     def _url(self, method: str) -> str:
         return f"ccxt:{self._name}/{method}"
+
+
+def _last_text() -> str:
+    last = LAST_ANSWER.get()
+    return "" if last is None else last.text
 
 
 def since(feed: FeedKey, start: int) -> tuple[Any, ...]:

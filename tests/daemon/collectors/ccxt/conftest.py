@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator
 import pytest
 
 from daemon.simulator import Simulator
-from tests.daemon.collectors.ccxt.helpers import Scripted, serving
+from tests.daemon.collectors.ccxt.helpers import Scripted, served
 
 
 @pytest.fixture
@@ -16,5 +16,5 @@ async def simulator() -> AsyncIterator[Simulator]:
 
 @pytest.fixture
 async def scripted() -> AsyncIterator[Scripted]:
-    async with serving(Scripted()) as exchange:
+    async with served(Scripted()) as exchange:
         yield exchange

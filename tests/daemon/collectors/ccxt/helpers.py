@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from random import Random
 
@@ -84,11 +83,15 @@ def _market(base: str, quote: str) -> dict:
 
 
 @asynccontextmanager
-async def serving(exchange: Scripted) -> AsyncIterator[Scripted]:
-    """Run a scripted exchange on a port of its own."""
+async def served(exchange):
+    """Run an exchange with methods `rest` and `websocket` on a port of its own."""
+
+    async def answer(request: web.Request) -> web.StreamResponse:
+        upgrade = request.headers.get("Upgrade", "").lower() == "websocket"
+        return await (exchange.websocket(request) if upgrade else exchange.rest(request))
+
     app = web.Application()
-    app.router.add_get("/ws/{path:.*}", exchange.websocket)
-    app.router.add_get("/{path:.*}", exchange.rest)
+    app.router.add_route("*", "/{path:.*}", answer)
     runner = web.AppRunner(app, shutdown_timeout=0.1)
     await runner.setup()
     await web.TCPSite(runner, "127.0.0.1", 0).start()
@@ -99,12 +102,12 @@ async def serving(exchange: Scripted) -> AsyncIterator[Scripted]:
         await runner.cleanup()
 
 
-def collector_of(exchange, bus, symbols=("BTC/USDT",), channels=FOUR, name="binance") -> CcxtCollector:
+def collector_of(exchange, bus, symbols=("BTC/USDT",), channels=FOUR, name="binance", options=SPOT) -> CcxtCollector:
     endpoints = Endpoints(exchange.url, exchange.url.replace("http", "ws", 1))
     settings = FeedSettings(symbols, channels, ("1m",), endpoints)
     clock = SystemClock()
     leadership = Leadership("feeds", bus.lease("feeds"), clock)
-    return CcxtCollector(name, settings, bus, leadership, clock, Random(1), SPOT)
+    return CcxtCollector(name, settings, bus, leadership, clock, Random(1), options)
 
 
 @asynccontextmanager
