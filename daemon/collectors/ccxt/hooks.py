@@ -17,7 +17,7 @@ from daemon.collectors.ccxt.intake import CcxtIntake
 from daemon.collectors.ccxt.rest import LAST_ANSWER, weight
 from daemon.collectors.ccxt.tap import Tap
 from daemon.collectors.gate import Gate
-from daemon.exchanges.base import Endpoints, Standing
+from daemon.exchanges.base import Endpoints
 
 ATTEMPT_TIMEOUT: Final = 15.0
 TURN: Final = 60.0
@@ -73,8 +73,12 @@ class Hooks:
                     permit.fail(type(error).__name__)
                 await gate.obey(judged)
                 raise
+            if not _is_data(answer):
+                permit.fail("no JSON")
+                metrics.REST_REQUESTS.labels(name, "failed").inc()
+                raise ValueError("the answer is no JSON")
             permit.succeed()
-            metrics.REST_REQUESTS.labels(name, Standing("ok").outcome).inc()
+            metrics.REST_REQUESTS.labels(name, "ok").inc()
             metrics.REST_WEIGHT.labels(name).set(gate.weight.used)
             return answer
 
@@ -83,10 +87,16 @@ class Hooks:
         ANSWER.set((status, headers))
         return super().handle_errors(status, reason, url, method, headers, *rest)  # type: ignore[misc] # as above
 
-    def on_json_response(self, text: str) -> Any:
-        """Decode an answer."""
+    def on_rest_response(self, *arguments: Any) -> Any:
+        """Keep an answer for the dead letter before anything is read out of it."""
+        text = super().on_rest_response(*arguments)  # type: ignore[misc] # as above
         if (last := LAST_ANSWER.get()) is not None:
             last.text = text
+        return text
+
+    @staticmethod
+    def on_json_response(text: str) -> Any:
+        """Decode an answer."""
         return decode_json(text)
 
     # digits and times
@@ -151,6 +161,11 @@ def make(exchange: Any, surroundings: Surroundings, options: Mapping[str, Any], 
     hooked = type(exchange.__name__, (Hooks, exchange), {"_surroundings": surroundings})(settings)
     hooked.urls["api"] = _elsewhere(hooked.urls["api"], hooked, endpoints)
     return hooked
+
+
+def _is_data(answer: Any) -> bool:
+    """Tell whether an answer can be what was asked for. ccxt's classes make rows of Nones of an HTML page."""
+    return isinstance(answer, dict | list) or (isinstance(answer, str) and answer[:1] not in {"", "{", "[", "<"})
 
 
 def _elsewhere(urls: Any, exchange: Any, endpoints: Endpoints) -> Any:

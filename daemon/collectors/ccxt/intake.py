@@ -23,13 +23,13 @@ log = structlog.get_logger(__name__)
 BATCH: Final = 512
 """Events that may wait; with more the sockets are not read until the bus has taken them."""
 
-_SINGLE: Final[Mapping[str, tuple[Callable[[str, Any, Origin], AnyMarketEvent], str]]] = {
-    "ticker": (translate.ticker, "symbol"),
-    "funding": (translate.funding, "fundingRate"),
-    "mark_price": (translate.mark_price, "markPrice"),
-    "open_interest": (translate.open_interest, "openInterestAmount"),
+_SINGLE: Final[Mapping[str, tuple[Callable[[str, Any, Origin], AnyMarketEvent], tuple[str, ...]]]] = {
+    "ticker": (translate.ticker, ("symbol",)),
+    "funding": (translate.funding, ("fundingRate", "nextFundingRate")),
+    "mark_price": (translate.mark_price, ("markPrice",)),
+    "open_interest": (translate.open_interest, ("openInterestAmount",)),
 }
-"""Channels of which ccxt gives one structure at a time, and a key that it has."""
+"""Channels of which ccxt gives one structure at a time, and keys of which it has one."""
 
 
 class CcxtIntake:
@@ -41,6 +41,8 @@ class CcxtIntake:
         self._outbox = outbox
         self._clock = clock
         self.memory = Memory()
+        self.failures = 0
+        """How often something could not be read."""
         self._origin = Origin(exchange, 0, "ws")
         self._where = ""
         self._raw: bytes | str = b""
@@ -78,6 +80,7 @@ class CcxtIntake:
 
     def failed(self, reason: str) -> None:
         """Set the frame or answer that was noted last aside: it could not be read."""
+        self.failures += 1
         metrics.FRAMES_MALFORMED.labels(self._exchange).inc()
         metrics.DEAD.labels("parse").inc()
         raw = self._raw.encode(errors="replace") if isinstance(self._raw, str) else self._raw
@@ -178,14 +181,14 @@ def _parts(feed: FeedKey, data: Any) -> Sequence[Any] | None:
         case "candle":
             return _rows(feed, data)
         case "book":
-            return _one(feed, data, "bids")
+            return _one(feed, data, ("bids",))
     one = data.get(feed.symbol, data) if isinstance(data, dict) else None
     return _one(feed, one, _SINGLE[feed.channel][1])
 
 
-def _one(feed: FeedKey, one: Any, key: str) -> list[Any] | None:
-    """Return a structure that has a key, nothing where it is another symbol's."""
-    if not isinstance(one, dict) or one.get(key) is None:
+def _one(feed: FeedKey, one: Any, keys: Iterable[str]) -> list[Any] | None:
+    """Return a structure that has one of the keys, nothing where it is another symbol's."""
+    if not isinstance(one, dict) or all(one.get(key) is None for key in keys):
         return None
     return [one] if one.get("symbol") in {feed.symbol, None} else []
 

@@ -1,5 +1,6 @@
 """Asks again and again for what ccxt cannot stream for an exchange."""
 
+import asyncio
 from random import Random
 from typing import Any, Final
 
@@ -22,8 +23,10 @@ INTERVAL: Final = 5.0
 SLOW: Final = 30.0
 """Seconds between two polls of what changes slowly."""
 JITTER: Final = 0.1
-LONGEST: Final = 300.0
-"""Seconds at most between two polls while the exchange refuses or fails."""
+LONGEST: Final = 600.0
+"""Seconds at most between two polls of what the exchange refuses."""
+AT_ONCE: Final = 4
+"""Polls under way at once; the others wait here, however long, and not in the limiter, which would refuse them."""
 _LAST: Final = {"candle": (None, 5)}
 """Arguments beyond the feed's own: the newest five candles."""
 _FAST: Final = frozenset({"trade", "ticker", "book", "candle"})
@@ -43,39 +46,46 @@ class CcxtPoller:
         self._outbox = outbox
         self._clock = clock
         self._random = random
+        self._turns = asyncio.Semaphore(AT_ONCE)
 
     async def run(self, feed: FeedKey) -> None:
-        """Poll one feed until cancelled. A poll that fails is tried again, each time later."""
+        """Poll one feed until cancelled. What fails is tried again at the next interval: the breaker holds it back."""
         interval = INTERVAL if feed.channel in _FAST else SLOW
         pause = interval
         try:
             while True:
-                pause = interval if await self._poll(feed) else min(2 * pause, LONGEST)
+                try:
+                    async with self._turns:
+                        await self._poll(feed)
+                    pause = interval
+                except (ExchangeUnavailable, MalformedFrame) as error:
+                    await self._down(feed, str(error))
+                    pause = interval
+                except RequestRefused as error:
+                    await self._down(feed, str(error))
+                    pause = min(2 * pause, LONGEST)
                 await self._clock.sleep(pause * self._random.uniform(1 - JITTER, 1 + JITTER))
         finally:
             self._intake.memory.interrupted(feed)
 
-    async def _poll(self, feed: FeedKey) -> bool:
+    async def _poll(self, feed: FeedKey) -> None:
+        """Ask once. Raises ExchangeUnavailable, RequestRefused, MalformedFrame."""
         method = CHANNELS[feed.channel].fetch
-        try:
-            answer = await self._rest.call(method, *arguments(feed), *_LAST.get(feed.channel, ()))
-        except (ExchangeUnavailable, RequestRefused, MalformedFrame) as error:
-            log.warning("poll failed", exchange=self._name, symbol=feed.symbol, channel=feed.channel, reason=str(error))
-            await self._down(feed, str(error))
-            return False
+        answer = await self._rest.call(method, *arguments(feed), *_LAST.get(feed.channel, ()))
         if feed.channel == "trade" and self._has_hole(feed, answer):
             await self._down(feed, "more trades between two polls than the exchange's answer holds")
         if feed.channel != "candle":
             self._intake.memory.interrupted(feed)  # an answer is a whole book; equal trades are counted in it
         self._rest.noted(method)
-        if not self._intake.take(feed, answer):
+        parts, before = len(answer) if isinstance(answer, list) else 1, self._intake.failures
+        understood = self._intake.take(feed, answer)
+        if not understood:
             self._intake.failed("nothing that this channel consists of")
-            await self._down(feed, "the answer could not be understood; see the dead letters")
-            return False
+        if not understood or 0 < parts <= self._intake.failures - before:
+            raise MalformedFrame("the answer could not be understood; see the dead letters")
         await self._intake.flush()
         self._board.answered(feed)
         await self._outbox.publish()
-        return True
 
     def _has_hole(self, feed: FeedKey, trades: Any) -> bool:
         """Tell whether trades may have happened between the last answer and this one: they do not overlap."""
@@ -87,5 +97,10 @@ class CcxtPoller:
 
     async def _down(self, feed: FeedKey, reason: str) -> None:
         await self._intake.flush()
+        watch = self._board.watches.get(feed)
+        if watch is not None and watch.state != "down":
+            log.warning(
+                "feed interrupted", exchange=self._name, symbol=feed.symbol, channel=feed.channel, reason=reason
+            )
         self._board.down([feed], reason)
         await self._outbox.publish()

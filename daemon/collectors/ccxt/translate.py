@@ -70,8 +70,9 @@ def candle(feed: FeedKey, row: Sequence[Any], origin: Origin, *, closed: bool) -
 
 
 def funding(symbol: str, data: Mapping[str, Any], origin: Origin) -> Funding:
-    """Return a funding rate, which may be below 0."""
-    rate = f"{_signed(data['fundingRate']):f}"
+    """Return a funding rate, which may be below 0: the current one, or the next where the exchange tells only that."""
+    rate = data.get("fundingRate")
+    rate = f"{_signed(data['nextFundingRate'] if rate is None else rate):f}"
     due = moment(data.get("fundingTimestamp") or data.get("nextFundingTimestamp"))
     return Funding(origin.exchange, symbol, moment(data.get("timestamp")), origin.recv, origin.source, rate, due)
 

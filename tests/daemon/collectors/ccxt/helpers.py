@@ -102,18 +102,14 @@ async def served(exchange):
         await runner.cleanup()
 
 
-def collector_of(exchange, bus, symbols=("BTC/USDT",), channels=FOUR, name="binance", options=SPOT) -> CcxtCollector:
+@asynccontextmanager
+async def running(exchange, symbols=("BTC/USDT",), channels=FOUR, name="binance", options=SPOT, clock=None, bus=None):
+    """Run a collector against an exchange; give it and its bus."""
+    bus, clock = bus or ListeningBus(), clock or SystemClock()
     endpoints = Endpoints(exchange.url, exchange.url.replace("http", "ws", 1))
     settings = FeedSettings(symbols, channels, ("1m",), endpoints)
-    clock = SystemClock()
     leadership = Leadership("feeds", bus.lease("feeds"), clock)
-    return CcxtCollector(name, settings, bus, leadership, clock, Random(1), options)
-
-
-@asynccontextmanager
-async def running(exchange, **wanted):
-    bus = ListeningBus()
-    collector = collector_of(exchange, bus, **wanted)
+    collector = CcxtCollector(name, settings, bus, leadership, clock, Random(1), options)
     task = asyncio.create_task(collector.run())
     try:
         yield collector, bus
