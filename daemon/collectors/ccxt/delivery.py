@@ -126,7 +126,8 @@ class Delivery:
             await cancel([task])
         for tap in self._carrying(feed):
             tap.forget(feed)
-            await self._streamer.unsubscribe(feed)
+            if tap.is_open:
+                await self._streamer.unsubscribe(feed)
 
     async def _again(self, feed: FeedKey) -> None:
         if self._streamer.can_unsubscribe(feed):

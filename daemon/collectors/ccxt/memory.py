@@ -70,12 +70,13 @@ class CandleMemory:
         """Return the rows that are news and whether each is closed, oldest first."""
         if not rows:
             return []
-        ordered = {row[0]: row for row in sorted(rows, key=lambda row: row[0])}
-        newest = max(next(reversed(ordered)), self._current or 0)
-        if self._current is not None and self._current < newest and self._current not in ordered:
-            ordered = {self._current: self._rows[self._current][0], **ordered}
+        found = {row[0]: row for row in rows}
+        newest = max(*found, self._current or 0)
+        if self._current is not None and self._current < newest:
+            found.setdefault(self._current, self._rows[self._current][0])
         self._current = newest
-        return [(row, row[0] < newest) for row in ordered.values() if self._is_news(row, closed=row[0] < newest)]
+        ordered = sorted(found.items())
+        return [(row, when < newest) for when, row in ordered if self._is_news(row, closed=when < newest)]
 
     def _is_news(self, row: Sequence[Any], *, closed: bool) -> bool:
         state = (tuple(row), closed)

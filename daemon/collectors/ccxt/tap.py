@@ -53,6 +53,11 @@ class Tap:
         return any(feed in feeds for feeds in self.feeds.values())
 
     @property
+    def is_open(self) -> bool:
+        """Whether there is a connection to send on."""
+        return not self._client.closed()
+
+    @property
     def idle(self) -> bool:
         """Whether feeds came on this connection, and none of them is wanted any more."""
         return bool(self.feeds) and not any(self.feeds.values())

@@ -17,6 +17,7 @@ from tests.daemon.collectors.helpers import ListeningBus
 SPOT = {"defaultType": "spot", "fetchMarkets": {"types": ["spot"]}}
 SNAPSHOT = {"lastUpdateId": 100, "bids": [["50000.10", "1.500"]], "asks": [["50000.20", "2"]]}
 TRADES, DEPTH = "btcusdt@trade", "btcusdt@depth@100ms"
+BANNED = 418
 FOUR = ("trade", "ticker", "book", "candle")
 
 
@@ -26,6 +27,18 @@ def trade(number: int, price: str = "50000.10", amount: str = "0.00100") -> dict
 
 def depth(first: int, last: int, bids=(), asks=()) -> dict:
     return {"e": "depthUpdate", "E": last, "s": "BTCUSDT", "U": first, "u": last, "b": list(bids), "a": list(asks)}
+
+
+class Hasty(SystemClock):
+    """A clock on which intervals pass quickly."""
+
+    PACE = 50
+
+    def monotonic(self) -> float:
+        return super().monotonic() * self.PACE
+
+    async def sleep(self, seconds: float) -> None:
+        await super().sleep(seconds / self.PACE)
 
 
 class Scripted:
@@ -39,21 +52,37 @@ class Scripted:
         self.answers: dict[str, list[web.Response]] = {}
         """Answers by path that differ from the ordinary one."""
         self.requests: list[str] = []
-        self.refuse: web.Response | None = None
+        self.refuse = 0
+        """The HTTP status with which connections are refused, a 418 for a quarter of an hour."""
+        self.open = asyncio.Event()
+        """Connections open while this is set, and wait otherwise."""
+        self.open.set()
+        self.waiting = 0
+        self.connected = 0
         self.symbols = ["BTC/USDT", "ETH/USDT"]
 
     async def websocket(self, request: web.Request) -> web.StreamResponse:
-        if self.refuse is not None:
-            return self.refuse
+        if self.refuse:
+            return web.Response(status=self.refuse, headers={"Retry-After": "900"} if self.refuse == BANNED else {})
+        self.waiting += 1
+        await self.open.wait()
+        self.waiting -= 1
         socket = web.WebSocketResponse()
         await socket.prepare(request)
+        self.connected += 1
+        try:
+            await self._converse(socket)
+        finally:
+            self.connected -= 1
+        return socket
+
+    async def _converse(self, socket: web.WebSocketResponse) -> None:
         async for message in socket:
             if message.type is WSMsgType.TEXT:
                 asked = json.loads(message.data)
                 self.subscribed += [f"{asked['method'].lower()} {name}" for name in asked["params"]]
                 self.carriers.update(dict.fromkeys(asked["params"], socket))
                 await socket.send_str(json.dumps({"result": None, "id": asked["id"]}))
-        return socket
 
     async def rest(self, request: web.Request) -> web.StreamResponse:
         self.requests.append(request.path)
@@ -119,7 +148,7 @@ async def running(exchange, symbols=("BTC/USDT",), channels=FOUR, name="binance"
         await asyncio.gather(task, return_exceptions=True)
 
 
-async def until(condition, within: float = 20.0) -> None:
+async def until(condition, within: float = 60.0) -> None:
     async with asyncio.timeout(within):
         while not condition():
             await asyncio.sleep(0.01)

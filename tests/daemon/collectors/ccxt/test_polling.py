@@ -8,30 +8,19 @@ from collections.abc import AsyncIterator
 import pytest
 from aiohttp import web
 
-from bus.clock import SECOND, SystemClock
+from bus.clock import SECOND
 from bus.errors import ExchangeUnavailable, RequestRefused
 from bus.events import Book, Breaker, Funding, Ticker, Trade
 from daemon.exchanges.base import FeedKey, Span
-from tests.daemon.collectors.ccxt.helpers import running, served, until
+from tests.daemon.collectors.ccxt.helpers import Hasty, running, served, until
 from tests.daemon.collectors.helpers import ListeningBus
 
-PACE = 50
 BTC = "BTC/JPY"
 ANSWERS = {
     "getboard": '{"mid_price":1,"bids":[{"price":100.10,"size":0.50}],"asks":[{"price":100.2,"size":1}]}',
     "getticker": '{"timestamp":"2028-01-01T00:00:00.5","best_bid":100.10,"best_ask":100.2,"ltp":1e2}',
     "getfundingrate": '{"current_funding_rate":-0.00310,"next_funding_rate_settledate":"2028-01-01T08:00:00"}',
 }
-
-
-class Hasty(SystemClock):
-    """A clock on which intervals pass quickly."""
-
-    def monotonic(self) -> float:
-        return super().monotonic() * PACE
-
-    async def sleep(self, seconds: float) -> None:
-        await super().sleep(seconds / PACE)
 
 
 class BitFlyer:

@@ -1,16 +1,16 @@
 """What streams must bear: bursts, lost connections, refusals, messages that nobody can read."""
 
 import asyncio
+import gc
 import json
 
 import pytest
-from aiohttp import web
 
 from bus import metrics
 from bus.errors import ExchangeUnavailable
 from bus.events import Book, Breaker, Feed, Trade
 from daemon.exchanges.base import FeedKey, Span
-from tests.daemon.collectors.ccxt.helpers import DEPTH, TRADES, depth, running, trade, until
+from tests.daemon.collectors.ccxt.helpers import DEPTH, FOUR, TRADES, Hasty, depth, running, trade, until
 
 BURST = 20_000
 QUIET = 0.3
@@ -92,7 +92,7 @@ async def test_a_message_that_nobody_can_read_costs_itself_alone(scripted):
 
 
 async def test_a_refused_connection_counts_against_the_exchange_and_a_ban_ends_all_requests(scripted):
-    scripted.refuse = web.Response(status=418, headers={"Retry-After": "900"})
+    scripted.refuse = 418
     async with running(scripted, channels=("trade",)) as (collector, bus):
         await until(lambda: collector.status()["banned_until"] is not None)
         assert {one.state for one in collector.breakers.values()} == {"open"}
@@ -101,3 +101,66 @@ async def test_a_refused_connection_counts_against_the_exchange_and_a_ban_ends_a
         with pytest.raises(ExchangeUnavailable, match="no spare room for 900"):
             await anext(collector.history(FeedKey("BTC/USDT", "trade"), Span(0, 1)))
         assert len(scripted.requests) == asked
+
+
+async def test_a_breaker_that_an_operator_opens_ends_the_connections_until_it_is_reset(scripted):
+    async with running(scripted, channels=("trade",)) as (collector, bus):
+        await until(lambda: scripted.carriers)
+        await scripted.send(TRADES, trade(1))
+        await until(lambda: bus.of(Trade))
+        socket = scripted.carriers.pop(TRADES)
+        collector.breakers["ws"].force_open("the test")
+        await until(lambda: socket.closed and collector.status()["connections"] == 0)
+        assert "opened by an operator" in bus.reasons("BTC/USDT")[-1]
+        collector.breakers["ws"].reset("the test")
+        await until(lambda: TRADES in scripted.carriers)
+        await scripted.send(TRADES, trade(1), trade(2))
+        await until(lambda: bus.ids("BTC/USDT") == [1, 2])
+
+
+async def test_a_connection_ends_with_the_last_feed_on_it_and_not_before(scripted):
+    feeds = [FeedKey("BTC/USDT", "trade"), FeedKey("ETH/USDT", "trade")]
+    async with running(scripted, symbols=("BTC/USDT", "ETH/USDT"), channels=("trade",)) as (collector, bus):
+        await until(lambda: {TRADES, "ethusdt@trade"} <= set(scripted.carriers))
+        sockets = set(scripted.carriers.values())
+        for feed in feeds:
+            await collector.remove([feed])
+        await until(lambda: all(socket.closed for socket in sockets))
+        assert collector.status()["connections"] == 0
+        assert {"unsubscribe btcusdt@trade", "unsubscribe ethusdt@trade"} <= set(scripted.subscribed)
+        assert collector.feeds == []
+        assert bus.reasons("BTC/USDT")[-1] == "not wanted any more"
+
+
+async def test_a_connection_that_is_given_up_while_it_opens_is_closed_when_it_is_there(scripted):
+    scripted.open.clear()
+    async with running(scripted, channels=("trade",)) as (collector, bus):
+        await until(lambda: scripted.waiting)
+        await collector.remove([FeedKey("BTC/USDT", "trade")])
+        scripted.open.set()
+        await until(lambda: not scripted.waiting and not scripted.connected)
+        assert collector.status()["connections"] == 0
+        assert {one.state for one in collector.breakers.values()} == {"closed"}
+        assert not bus.of(Trade)
+
+
+async def test_a_failing_exchange_opens_its_breaker_and_streams_again_when_it_is_back(scripted):
+    scripted.refuse = 503
+    async with running(scripted, symbols=("BTC/USDT", "ETH/USDT"), channels=FOUR, clock=Hasty()) as (collector, bus):
+        await until(lambda: "open" in {event.state for event in bus.of(Breaker)})
+        scripted.refuse = 0
+        await until(lambda: TRADES in scripted.carriers)
+        await scripted.send(TRADES, trade(1))
+        await until(lambda: "live" in bus.states("BTC/USDT"))
+        await until(lambda: collector.breakers["ws"].state == "closed")
+
+
+async def test_a_collector_leaves_nothing_open(scripted, caplog, capfd):
+    async with running(scripted) as (_, bus):
+        await until(lambda: {TRADES, DEPTH} <= set(scripted.carriers))
+        await scripted.send(TRADES, trade(1))
+        await until(lambda: bus.of(Trade))
+    await until(lambda: not scripted.connected)
+    gc.collect()
+    assert not [record for record in caplog.records if record.name in {"asyncio", "ccxt.base.exchange"}]
+    assert "explicit call to the .close()" not in "".join(capfd.readouterr())
