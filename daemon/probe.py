@@ -72,7 +72,7 @@ async def probe_exchange(config: Config, name: str) -> Result:
 
 
 async def probe(exchange: Exchange) -> Result:
-    """Collect from an exchange until its first event. Raises ConfigError for an unknown name."""
+    """Collect from an exchange until its first event, or its list where no symbol is named. Raises ConfigError."""
     bus = LocalBus()
     consumer = await bus.consumer(Group("probe", frozenset(MARKET_CHANNELS), system=True))
     last = "no answer"
@@ -83,6 +83,8 @@ async def probe(exchange: Exchange) -> Result:
         try:
             async with asyncio.timeout(FIRST_DATA):
                 while not task.done():
+                    if collector.loaded and not collector.feeds:  # a rule has yet to choose them
+                        return Result(ok=True, text=f"answers, {len(collector.listing.instruments)} symbols")
                     delivery = await consumer.read(0.5)
                     for event in (event for frame in delivery.frames for event in frame.events):
                         if isinstance(event, MarketEvent):

@@ -10,6 +10,8 @@ from bus import metrics
 from bus.events import MARKET_CHANNELS
 from daemon.cli.main import build_parser
 from daemon.config import reference
+from daemon.exchanges import names
+from daemon.simulator.faults.specs import KINDS
 
 README = (Path(__file__).parents[1] / "README.md").read_text()
 
@@ -46,3 +48,18 @@ def test_every_option_is_in_the_readme(command: str, option: str):
 @pytest.mark.parametrize("channel", MARKET_CHANNELS)
 def test_every_channel_is_in_the_readme(channel: str):
     assert f"`{channel}`" in README
+
+
+@pytest.mark.parametrize("name", names())
+def test_every_exchange_is_in_the_readme(name: str):
+    assert f"`{name}`" in README
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_fault_of_the_simulated_exchange_is_in_the_readme(kind: str):
+    assert f"`{kind}`" in README
+
+
+@pytest.mark.parametrize("argument", sorted({name for model in KINDS.values() for name in model.model_fields}))
+def test_every_argument_of_a_fault_is_in_the_readme(argument: str):
+    assert argument == "kind" or f"`{argument}`" in README

@@ -21,6 +21,15 @@ def _port(text: str) -> int:
     return port
 
 
+def _symbols(text: str) -> int:
+    from daemon.simulator.symbols import MOST_SYMBOLS  # noqa: PLC0415 # the other commands start without it
+
+    count = int(text)
+    if not 1 <= count <= MOST_SYMBOLS:
+        raise argparse.ArgumentTypeError(f"{count} is not between 1 and {MOST_SYMBOLS} symbols")
+    return count
+
+
 def add(commands: "argparse._SubParsersAction[Parser]") -> None:
     """Add `simulate` to the command line."""
     parser = commands.add_parser("simulate", help="the simulated exchange: Binance spot's public protocol on loopback")
@@ -34,6 +43,9 @@ def add(commands: "argparse._SubParsersAction[Parser]") -> None:
         "--rate", type=_rate, default=200, metavar="N", help="order events a second, 1 to 50000 (default 200)"
     )
     parser.add_argument(
+        "--symbols", type=_symbols, default=6, metavar="N", help="how many symbols it trades (default 6)"
+    )
+    parser.add_argument(
         "--until-eof", action="store_true", help="end when standard input does, as a child of another program"
     )
     parser.set_defaults(run=lambda args: run_async(_simulate(args)))
@@ -42,5 +54,5 @@ def add(commands: "argparse._SubParsersAction[Parser]") -> None:
 async def _simulate(args: Namespace) -> int:
     from daemon.simulator import run_simulator  # noqa: PLC0415 # the other commands start without it
 
-    await run_simulator(port=args.port, seed=args.seed, rate=args.rate, until_eof=args.until_eof)
+    await run_simulator(port=args.port, seed=args.seed, rate=args.rate, symbols=args.symbols, until_eof=args.until_eof)
     return EXIT_OK

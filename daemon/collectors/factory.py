@@ -1,5 +1,6 @@
 """Which collector runs an exchange: that of its translator where it has one here, ccxt's for every other."""
 
+from collections.abc import Sequence
 from difflib import get_close_matches
 from random import Random
 
@@ -13,11 +14,11 @@ from daemon.collectors.ccxt.catalogue import names as through_ccxt
 from daemon.collectors.ccxt.collector import CcxtCollector
 from daemon.collectors.exchange import ExchangeCollector
 from daemon.collectors.interface import Collector
-from daemon.collectors.symbols import FeedSettings
 from daemon.config import Exchange
 from daemon.exchanges import load
 from daemon.exchanges import names as native
 from daemon.exchanges.base import Endpoints
+from daemon.feeds import settings_of
 
 
 def check(name: str) -> None:
@@ -28,19 +29,23 @@ def check(name: str) -> None:
         raise ConfigError(f"there is no exchange {name!r}; did you mean {' or '.join(near)}?")
 
 
+def tells_volumes(name: str) -> bool:
+    """Tell whether an exchange may tell every symbol's volume; of ccxt's that is known once they are asked."""
+    return name not in native() or bool(load(name)().volumes_requests())
+
+
 def make_collector(
     exchange: Exchange, bus: EventBus, leadership: Leadership, session: aiohttp.ClientSession, clock: Clock,
-    random: Random, *, idle: bool = False,
+    random: Random, *, idle: bool = False, chosen: Sequence[str] = (),
 ) -> Collector:  # fmt: skip
-    """Make an exchange's collector; an idle one delivers nothing until it is told to. Raises ConfigError."""
+    """Make an exchange's collector; an idle one delivers nothing until it is told to. Raises ConfigError.
+
+    `chosen`: symbols that a rule has chosen.
+    """
     check(exchange.name)
-    symbols = () if idle else exchange.symbols
-    given = Endpoints(exchange.endpoints.rest or "", exchange.endpoints.websocket or "")
     if exchange.name not in native():
-        settings = FeedSettings(symbols, exchange.channels, exchange.timeframes, given)
+        settings = settings_of(exchange, Endpoints("", ""), idle=idle, chosen=chosen)
         return CcxtCollector(exchange.name, settings, bus, leadership, clock, random)
     translator = load(exchange.name)
-    own = translator.endpoints
-    endpoints = Endpoints(given.rest or own.rest, given.websocket or own.websocket)
-    settings = FeedSettings(symbols, exchange.channels, exchange.timeframes, endpoints)
+    settings = settings_of(exchange, translator.endpoints, idle=idle, chosen=chosen)
     return ExchangeCollector(translator(trades=exchange.trades), settings, bus, leadership, session, clock, random)

@@ -1,6 +1,7 @@
 """What runs one exchange, as the rest of the daemon sees it: native or through ccxt."""
 
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from decimal import Decimal
 from typing import Any, Protocol
 
 from bus.events import Event, Trade
@@ -73,6 +74,13 @@ class Collector(Protocol):
         """Give a part of a feed's history page by page, within what the request limits leave to spare.
 
         Raises ExchangeUnavailable, MalformedFrame; RequestRefused also where the exchange keeps no such history.
+        """
+        ...
+
+    async def volumes(self) -> Mapping[str, Decimal]:
+        """Ask what was traded in 24 hours, in quote currency, by symbol; nothing where the exchange does not tell.
+
+        Raises ExchangeUnavailable, RequestRefused, MalformedFrame.
         """
         ...
 

@@ -13,10 +13,9 @@ MINUTE: Final = 60 * SECOND
 
 
 class IdCheck:
-    """Which ids of a range have not come, in whatever order the pages are."""
+    """Which ids have not come, in whatever order the pages are."""
 
-    def __init__(self, first: int, last: int) -> None:
-        self._range = first, last
+    def __init__(self) -> None:
         self._ids = IdFilter()
 
     def take(self, trades: Iterable[Trade]) -> None:
@@ -24,9 +23,9 @@ class IdCheck:
         for trade in trades:
             self._ids.seen(int(trade.id))
 
-    def missing(self) -> list[tuple[int, int]]:
-        """Return the ranges that have not come, both ends included."""
-        return self._ids.missing(*self._range)
+    def missing(self, first: int, last: int) -> list[tuple[int, int]]:
+        """Return the parts of a range that have not come; all ends are included."""
+        return self._ids.missing(first, last)
 
 
 class VolumeCheck:

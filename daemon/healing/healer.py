@@ -1,4 +1,4 @@
-"""Heals the gaps of one exchange, one at a time, within what the request limits leave to spare.
+"""Heals the gaps of one exchange, one page of history at a time, within what the request limits leave to spare.
 
 What is refetched is published as `backfill`, without what has been published already. A gap is `filled` when the
 exchange's history proves complete, and `unfillable` with the reason when it does not.
@@ -66,47 +66,60 @@ class Healer:
 
     async def _next(self) -> None:
         try:
-            gap = await self._queue.next()
+            gaps = [gap for gap in await self._queue.next() if self._is_due(gap)]
         except BusUnavailable:
             await self._clock.sleep(STANDING_BY)
             return
-        if (early := _due(gap) - self._clock.now()) > 0:
-            self._queue.delay(gap, early / SECOND)
+        if not gaps:
             return
         try:
-            await self._heal(gap)
+            await self._heal(gaps)
         except (ExchangeUnavailable, BusUnavailable) as error:
-            log.warning("gap not healed yet", exchange=gap.exchange, symbol=gap.symbol, reason=str(error))
-            self._queue.postpone(gap)
+            log.warning("gaps not healed yet", exchange=gaps[0].exchange, symbol=gaps[0].symbol, reason=str(error))
+            for gap in gaps:
+                self._queue.postpone(gap)
 
-    async def _heal(self, gap: Gap) -> None:
-        await self._bus.publish([self._now(gap, state="filling")])
+    def _is_due(self, gap: Gap) -> bool:
+        """Whether a gap can be judged; it waits for its time where it cannot."""
+        early = _due(gap) - self._clock.now()
+        if early > 0:
+            self._queue.delay(gap, early / SECOND)
+        return early <= 0
+
+    async def _heal(self, gaps: list[Gap]) -> None:
+        await self._bus.publish([self._now(gap, state="filling") for gap in gaps])
         try:
-            verdict = await self._judge(gap)
+            verdicts = await self._judge(gaps)
         except (RequestRefused, MalformedFrame) as error:
-            verdict = Verdict("unfillable", str(error))
-        if verdict.state == "unfillable" and self._queue.attempts(gap) < ATTEMPTS - 1:
-            self._queue.postpone(gap)
+            verdicts = [Verdict("unfillable", str(error))] * len(gaps)
+        said: list[Gap] = []
+        for gap, verdict in zip(gaps, verdicts, strict=True):
+            if verdict.state == "unfillable" and self._queue.attempts(gap) < ATTEMPTS - 1:
+                self._queue.postpone(gap)
+            else:
+                said += self._said(gap, verdict)
+        if not said:
             return
-        said = list(self._said(gap, verdict))
         await self._bus.publish(said)
         await self._bus.flush(FLUSH_DEADLINE)
         await self._queue.note(said)
-        for settled in said:
-            metrics.GAPS_HEALED.labels(gap.exchange, gap.channel, settled.state).inc()
-        log.info("gap settled", exchange=gap.exchange, symbol=gap.symbol, channel=gap.channel, state=said[0].state)
+        for gap in said:
+            metrics.GAPS_HEALED.labels(gap.exchange, gap.channel, gap.state).inc()
+            log.info("gap settled", exchange=gap.exchange, symbol=gap.symbol, channel=gap.channel, state=gap.state)
 
-    async def _judge(self, gap: Gap) -> Verdict:
-        if gap.from_ts is None or gap.to_ts is None:
-            return Verdict("unfillable", "nobody knows when it began and ended")
-        span = Span(gap.from_ts, gap.to_ts, gap.from_id, gap.to_id)
+    async def _judge(self, gaps: list[Gap]) -> list[Verdict]:
+        gap = gaps[0]
         if gap.channel == "trade" and gap.from_id and gap.to_id:
-            return await self._repair.trades_by_id(gap.symbol, span, int(gap.from_id), int(gap.to_id))
+            ranges = [(int(each.from_id or 0), int(each.to_id or 0)) for each in gaps]
+            return await self._repair.trades_by_id(gap.symbol, _cover(gaps), ranges)
+        if gap.from_ts is None or gap.to_ts is None:
+            return [Verdict("unfillable", "nobody knows when it began and ended")]
         feeds = self._feeds(gap)
         if not feeds:
-            return Verdict("unfillable", f"there is no history of {gap.channel} messages to ask for")
+            return [Verdict("unfillable", f"there is no history of {gap.channel} messages to ask for")]
+        span = Span(gap.from_ts, gap.to_ts, gap.from_id, gap.to_id)
         verdicts = [await self._each(gap, feed, span) for feed in feeds]
-        return next((verdict for verdict in verdicts if verdict.state != "filled"), verdicts[0])
+        return [next((verdict for verdict in verdicts if verdict.state != "filled"), verdicts[0])]
 
     def _feeds(self, gap: Gap) -> list[FeedKey]:
         """Return the feeds that a gap is about and that have a history; `*` means every symbol."""
@@ -138,6 +151,14 @@ class Healer:
 
     def _now(self, gap: Gap, **changes: str) -> Gap:
         return msgspec.structs.replace(gap, ts=self._clock.now(), **changes)
+
+
+def _cover(gaps: list[Gap]) -> Span:
+    """Return the span that reaches over gaps whose ids are known."""
+    starts = [gap.from_ts if gap.from_ts is not None else gap.ts for gap in gaps]
+    ends = [gap.to_ts if gap.to_ts is not None else gap.ts for gap in gaps]
+    first, last = min(int(gap.from_id or 0) for gap in gaps), max(int(gap.to_id or 0) for gap in gaps)
+    return Span(min(starts), max(ends), str(first), str(last))
 
 
 def _due(gap: Gap) -> int:

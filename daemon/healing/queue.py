@@ -19,6 +19,11 @@ LONGEST_PAUSE: Final = 600.0
 LOOK: Final = 0.5
 REFRESH: Final = 2.0
 """Seconds between two looks at what is saved: the process that hears of gaps may be another one."""
+NEAR: Final = 100
+"""Ids between two gaps of one feed that are worth asking for rather than asking twice."""
+PAGE: Final = 1_000
+"""Ids that gaps healed together reach over: a page of history, or a few."""
+MOST_TOGETHER: Final = 100
 
 
 @dataclass
@@ -92,10 +97,10 @@ class GapQueue:
         waiting = self._waiting.get(gap.id)
         return waiting.backoff.failures if waiting else 0
 
-    async def next(self) -> Gap:
-        """Wait for a gap that may be tried now, and return the newest; it stays until it is settled.
+    async def next(self) -> list[Gap]:
+        """Wait for a gap that may be tried now; return the newest, and those that one request may heal with it.
 
-        Raises BusUnavailable.
+        They stay until they are settled. Raises BusUnavailable.
         """
         while True:
             now = self._clock.monotonic()
@@ -103,7 +108,7 @@ class GapQueue:
                 await self._refresh()
             ready = [waiting.gap for waiting in self._waiting.values() if waiting.not_before <= now]
             if ready:
-                return max(ready, key=lambda gap: gap.to_ts or gap.ts)
+                return _together(max(ready, key=lambda gap: gap.to_ts or gap.ts), ready)
             await self._clock.sleep(LOOK)
 
     def _put(self, gap: Gap) -> None:
@@ -113,3 +118,24 @@ class GapQueue:
 
     def _count(self) -> None:
         metrics.GAPS_WAITING.labels(self.exchange).set(len(self._waiting))
+
+
+def _together(newest: Gap, ready: Iterable[Gap]) -> list[Gap]:
+    """Return a gap and those of the same trades whose ids are so near that a page of history reaches over them."""
+    if newest.channel != "trade" or not (newest.from_id and newest.to_id):
+        return [newest]
+    first, last = int(newest.from_id), int(newest.to_id)
+    others = sorted(
+        ((int(gap.from_id), int(gap.to_id), gap)
+         for gap in ready
+         if gap is not newest and gap.symbol == newest.symbol and gap.channel == "trade" and gap.from_id and gap.to_id),
+        key=lambda other: -other[1],
+    )  # fmt: skip
+    found = [newest]
+    for start, end, gap in others:
+        if end < first - NEAR or last - min(first, start) >= PAGE or len(found) >= MOST_TOGETHER:
+            break
+        if end <= last:
+            first = min(first, start)
+            found.append(gap)
+    return found

@@ -26,17 +26,17 @@ class Repair:
     def __init__(self, collector: Collector) -> None:
         self._collector = collector
 
-    async def trades_by_id(self, symbol: str, span: Span, first: int, last: int) -> Verdict:
-        """Refetch trades whose ids are known: complete when every id has come."""
-        check = IdCheck(first, last)
+    async def trades_by_id(self, symbol: str, span: Span, ranges: Sequence[tuple[int, int]]) -> list[Verdict]:
+        """Refetch trades whose ids are known: a range of them is complete when every id has come.
+
+        The span reaches over all ranges, both ends included; what lies between them is not published.
+        """
+        check = IdCheck()
         async for trades in self._trades(symbol, span):
             check.take(trades)
-            await self._publish(trades, span)
-        missing = check.missing()
-        wanted, lacking = last - first + 1, sum(end - start + 1 for start, end in missing)
-        if lacking:
-            return Verdict("unfillable", f"the exchange's history lacks {lacking} of {wanted} trades", missing)
-        return Verdict("filled", f"{wanted} trades from the exchange's history, complete by id")
+            wanted = [trade for trade in trades if any(first <= int(trade.id) <= last for first, last in ranges)]
+            await self._publish(wanted, span)
+        return [_verdict(first, last, check.missing(first, last)) for first, last in ranges]
 
     async def trades_by_volume(self, symbol: str, span: Span, *, again: bool = False) -> Verdict:
         """Refetch whole minutes of trades: complete when they add up to the exchange's own candles.
@@ -88,6 +88,13 @@ class Repair:
         """Publish those of a span; what has been published before only when that is wanted."""
         within = [trade for trade in trades if span.first_id or span.start <= (trade.ts or span.start) <= span.end]
         await self._collector.publish([trade for trade in within if self._collector.fresh(trade) or again])
+
+
+def _verdict(first: int, last: int, missing: Sequence[tuple[int, int]]) -> Verdict:
+    wanted, lacking = last - first + 1, sum(end - start + 1 for start, end in missing)
+    if lacking:
+        return Verdict("unfillable", f"the exchange's history lacks {lacking} of {wanted} trades", missing)
+    return Verdict("filled", f"{wanted} trades from the exchange's history, complete by id")
 
 
 def _count(timeframe: str, span: Span) -> int:

@@ -1,5 +1,6 @@
 """The running simulation: lets time pass in small slices and order events happen at the asked rate."""
 
+from collections.abc import Callable
 from itertools import accumulate
 from random import Random
 from typing import Final
@@ -54,6 +55,8 @@ class SimulatedExchange:
         self._due = 0.0
         self.events = 0
         self.behind = 0.0
+        self.each_slice: Callable[[], None] = lambda: None
+        """Called whenever time has passed, before anything is sent."""
         self._tickers = self.streams.get("!ticker@arr")
         self._minis = self.streams.get("!miniTicker@arr")
 
@@ -84,6 +87,7 @@ class SimulatedExchange:
     def advance(self, elapsed: float, now: int) -> None:
         """Let `elapsed` seconds of order flow happen, up to the time `now` (ms)."""
         now = max(now, self._now)
+        self.each_slice()
         if not self.paused:
             self._due += elapsed * self.rate
         count = min(int(self._due), MOST_AT_ONCE)
@@ -116,6 +120,8 @@ class SimulatedExchange:
             return
         second = time // SECOND != before // SECOND
         for market in self.markets.values():
+            if market.halted:
+                continue
             market.tell_depth(100, time)
             if second:
                 market.pass_time(time)

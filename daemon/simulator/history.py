@@ -36,6 +36,8 @@ class TradeLog:
     def __init__(self, first_id: int, kept: int = KEPT) -> None:
         self.first = first_id
         self.first_aggregate = first_id
+        self.lost: list[range] = []
+        """Ids that the REST API shall not have."""
         self._kept = kept
         self._slack = max(1, kept // 4)
         self._price, self._lots, self._time, self._maker = array("q"), array("q"), array("q"), array("b")
@@ -98,6 +100,11 @@ class TradeLog:
         start = max(start, self.first)
         for number in range(start, min(start + limit, self.next)):
             yield self.get(number)
+
+    def has(self, trade: Print | Aggregate) -> bool:
+        """Whether the REST API has a trade, or all trades of an aggregate."""
+        number = trade.id if isinstance(trade, Print) else trade.first
+        return not any(number in lost for lost in self.lost)
 
     def at_time(self, time: int) -> int:
         """Return the id of the first trade at or after a time (ms)."""

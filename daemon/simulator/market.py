@@ -28,6 +28,8 @@ class Market:
         self.book = OrderBook(first_id)
         self.flow = Flow(symbol, self.book, random)
         self.trades = TradeLog(first_id, kept)
+        self.halted = False
+        """Whether it is not traded, and its streams are silent."""
         self.candles = Candles(time, symbol.price)
         self._prices: dict[int, str] = {}
         self._amounts: dict[int, str] = {}
@@ -82,11 +84,18 @@ class Market:
 
     def step(self, time: int) -> None:
         """Let one order come."""
+        if self.halted:
+            return
         side, fills = self.flow.step()
         if fills:
             self._print(side, fills, time)
         if self._book_ticker.wanted:
             self._tell_best()
+
+    def reset_sequence(self) -> None:
+        """Let the ids of book updates start again, lower than ever."""
+        self.book.update_id = 1
+        self._sent = dict.fromkeys(self._sent, 1)
 
     def _print(self, side: int, fills: list[Fill], time: int) -> None:
         """Print the trades of one taker order."""

@@ -12,6 +12,8 @@ from aiohttp import web
 
 from daemon.simulator.bars import NAMES, Bar
 from daemon.simulator.exchange import SimulatedExchange
+from daemon.simulator.faults.board import FaultBoard
+from daemon.simulator.faults.http import refuse
 from daemon.simulator.market import Market
 from daemon.simulator.symbols import Symbol, decimal
 from daemon.simulator.weights import PER_MINUTE, Weights
@@ -37,8 +39,9 @@ class ApiError(Exception):
 class RestApi:
     """The endpoints; each is a method from parameters to a JSON text."""
 
-    def __init__(self, exchange: SimulatedExchange, weights: Weights) -> None:
+    def __init__(self, exchange: SimulatedExchange, weights: Weights, faults: FaultBoard) -> None:
         self._exchange = exchange
+        self._faults = faults
         self._weights = weights
         self._endpoints: dict[str, tuple[Callable[[Params], int], Answer]] = {
             "ping": (_weight(1), lambda _: "{}"),
@@ -64,6 +67,8 @@ class RestApi:
         entry = self._endpoints.get(request.match_info["path"].rstrip("/"))
         if entry is None:
             return web.Response(status=404, text="<html><body><h2>404 Not found</h2></body></html>")
+        if (fault := self._faults.answer(request.path)) is not None and (refusal := await refuse(fault)):
+            return refusal
         weight, answer = entry
         verdict = self._weights.charge(request.remote or "", weight(request.query))
         headers = {"x-mbx-used-weight": str(verdict.used), "x-mbx-used-weight-1m": str(verdict.used)}
@@ -122,7 +127,7 @@ class RestApi:
             "serverTime": self._exchange.now,
             "rateLimits": [limit],
             "exchangeFilters": [],
-            "symbols": [symbol_info(market.symbol) for market in markets],
+            "symbols": [symbol_info(market.symbol, "BREAK" if market.halted else "TRADING") for market in markets],
         }
         return json.dumps(info)
 
@@ -153,7 +158,8 @@ class RestApi:
             if "startTime" not in params:
                 start = end - limit
         start = max(start, log.first_aggregate)
-        rows = [log.get_aggregate(number) for number in range(start, min(start + limit, end))]
+        numbers = range(start, min(start + limit, end))
+        rows = [row for row in map(log.get_aggregate, numbers) if log.has(row)]
         return (
             "["
             + ",".join(
@@ -232,12 +238,12 @@ class RestApi:
         return row(markets[0]) if single else "[" + ",".join(map(row, markets)) + "]"
 
 
-def symbol_info(symbol: Symbol) -> dict[str, Any]:
+def symbol_info(symbol: Symbol, status: str) -> dict[str, Any]:
     """Return what exchangeInfo says of a symbol."""
     lot, tick = decimal(symbol.lot), decimal(symbol.tick)
     return {
         "symbol": symbol.name,
-        "status": "TRADING",
+        "status": status,
         "baseAsset": symbol.base,
         "baseAssetPrecision": 8,
         "quoteAsset": symbol.quote,
@@ -276,6 +282,7 @@ def _trade_rows(market: Market, start: int, limit: int) -> str:
             f'"quoteQty":"{market.value(t.price * t.lots)}","time":{t.time},'
             f'"isBuyerMaker":{"true" if t.maker_bought else "false"},"isBestMatch":true}}'
             for t in market.trades.range(start, limit)
+            if market.trades.has(t)
         )
         + "]"
     )

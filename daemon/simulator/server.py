@@ -3,6 +3,7 @@
 import asyncio
 import gc
 import sys
+from random import Random
 from types import TracebackType
 from typing import Self
 
@@ -12,9 +13,11 @@ from bus.clock import Clock, SystemClock
 from bus.errors import MarketdError
 from daemon.simulator.control import Control
 from daemon.simulator.exchange import SimulatedExchange
+from daemon.simulator.faults.board import FaultBoard
+from daemon.simulator.faults.control import FaultControl
 from daemon.simulator.history import KEPT
 from daemon.simulator.rest import RestApi
-from daemon.simulator.symbols import SYMBOLS, Symbol
+from daemon.simulator.symbols import SYMBOLS, Symbol, listed
 from daemon.simulator.websocket import LIFETIME, WebSocketApi
 from daemon.simulator.weights import PER_MINUTE, Weights
 
@@ -39,14 +42,17 @@ class Simulator:
         clock = clock or SystemClock()
         self.port = port
         self.exchange = SimulatedExchange(clock, seed=seed, rate=rate, symbols=symbols, kept=kept)
-        self._websocket = WebSocketApi(self.exchange, clock, lifetime)
-        rest = RestApi(self.exchange, Weights(clock, weight_per_minute))
+        faults = FaultBoard(self.exchange, clock, Random(seed))
+        self.exchange.each_slice = faults.pass_time
+        self._websocket = WebSocketApi(self.exchange, faults, clock, lifetime)
+        rest = RestApi(self.exchange, Weights(clock, weight_per_minute), faults)
         app = web.Application()
         app.add_routes(
             [
                 *rest.routes(),
                 *self._websocket.routes(),
                 *Control(self.exchange, self._websocket).routes(),
+                *FaultControl(faults, list(self.exchange.markets)).routes(),
             ]
         )
         self._runner = web.AppRunner(app, access_log=None, handle_signals=False, shutdown_timeout=1.0)
@@ -85,11 +91,11 @@ class Simulator:
         await asyncio.shield(self._task)
 
 
-async def run_simulator(*, port: int, seed: int, rate: int, until_eof: bool = False) -> None:
+async def run_simulator(*, port: int, seed: int, rate: int, symbols: int = 6, until_eof: bool = False) -> None:
     """Serve until cancelled; with `until_eof` also until standard input ends, as it does when a parent dies."""
     # The books hold a hundred thousand long-lived objects: collecting them again and again costs more than it frees.
     gc.set_threshold(100_000, 50, 1_000)
-    async with Simulator(port=port, seed=seed, rate=rate) as simulator:
+    async with Simulator(port=port, seed=seed, rate=rate, symbols=listed(symbols)) as simulator:
         print(f"simulated exchange on {simulator.url}, seed {seed}, {rate} order events/s", flush=True)  # noqa: T201
         waiting = [asyncio.create_task(simulator.failed())]
         if until_eof:

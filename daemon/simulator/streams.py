@@ -5,7 +5,9 @@ one write. aiohttp does the handshake and everything the client sends; messages 
 directly, because its sender costs more per message than making the message does.
 """
 
+import asyncio
 from asyncio import WriteTransport as Transport
+from collections.abc import Callable, Iterable, Iterator
 from struct import Struct
 from typing import Final
 
@@ -37,24 +39,42 @@ class Client:
         """Names in the order of subscribing."""
         self.out: list[bytes] = []
         self.too_slow = False
+        self.heard = 0.0
+        """When it last sent anything, monotonic seconds."""
+        self.muted = False
+        """Whether it gets no data."""
+        self.dead = False
+        """Whether nothing at all reaches it any more, although its connection is open."""
+        self.ending = asyncio.Event()
+        """Set when its connection is to be closed."""
 
     def flush(self) -> None:
         """Write what this slice brought."""
-        if self.out and not self.too_slow and not self._transport.is_closing():
+        if self.out and not (self.too_slow or self.muted or self.dead or self._transport.is_closing()):
             if self._transport.get_write_buffer_size() > SLOWEST:
                 self.too_slow = True
             else:
                 self._transport.write(b"".join(self.out))
         self.out.clear()
 
+    def tell(self, data: str) -> None:
+        """Send something to this client alone, with what else the slice brings."""
+        self.out.append(frame(data.encode()))
+
+    def abort(self) -> None:
+        """Let its line be dead at once, without a word."""
+        self._transport.abort()
+
 
 class Stream:
     """One stream's listeners, by whether they want the combined form."""
 
-    __slots__ = ("combined", "name", "raw")
+    __slots__ = ("combined", "name", "raw", "tamperings")
 
     def __init__(self, name: str) -> None:
         self.name = name.encode()
+        self.tamperings: list[Callable[[str], Iterable[str]]] = []
+        """What faults make of its messages, one after the other."""
         self.raw: set[Client] = set()
         self.combined: set[Client] = set()
 
@@ -64,6 +84,17 @@ class Stream:
         return bool(self.raw or self.combined)
 
     def send(self, data: str) -> None:
+        """Give a message to everybody who listens, as it is or as faults leave it."""
+        if not self.tamperings:
+            self.put(data)
+            return
+        texts = [data]
+        for tamper in self.tamperings:
+            texts = [changed for text in texts for changed in tamper(text)]
+        for text in texts:
+            self.put(text)
+
+    def put(self, data: str) -> None:
         """Give a message to everybody who listens."""
         payload = data.encode()
         if self.raw:
@@ -89,6 +120,10 @@ class Streams:
         if stream is None:
             stream = self._streams[name] = Stream(name)
         return stream
+
+    def __iter__(self) -> Iterator[Stream]:
+        """Iterate over all that exist."""
+        return iter(self._streams.values())
 
     def subscribe(self, client: Client, name: str) -> None:
         """Let a client listen."""

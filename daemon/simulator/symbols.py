@@ -1,5 +1,6 @@
 """What the simulated exchange trades, in Binance's terms: ticks, lots, and where prices begin."""
 
+from itertools import product
 from typing import Final, NamedTuple
 
 UNIT: Final = 100_000_000
@@ -32,6 +33,27 @@ SYMBOLS: Final = (
     Symbol("XRP", "USDT", 10_000, 10_000_000, 6_121, 6_000.0, 0.12),
     Symbol("ETH", "BTC", 1_000, 10_000, 4_338, 2_000.0, 0.08),
 )
+
+# fmt: off
+_MORE_BASES: Final = (
+    "ADA", "DOGE", "TRX", "AVAX", "LINK", "DOT", "LTC", "BCH", "NEAR", "UNI", "ATOM", "ETC",
+    "XLM", "FIL", "APT", "ARB", "OP", "INJ", "SUI", "SEI", "TIA", "AAVE", "MKR", "RUNE",
+    "ALGO", "VET", "ICP", "HBAR", "GRT", "SAND", "MANA", "AXS", "THETA", "EGLD", "FTM", "FLOW",
+    "XTZ", "EOS", "KAVA", "SNX", "COMP", "CRV", "LDO", "DYDX", "GMX", "PEPE", "WIF", "JUP",
+    "PYTH", "ENA",
+)
+# fmt: on
+_MORE_QUOTES: Final = ("USDT", "USDC", "EUR", "TRY", "BRL")
+MOST_SYMBOLS: Final = len(SYMBOLS) + len(_MORE_BASES) * len(_MORE_QUOTES)
+
+
+def listed(count: int) -> tuple[Symbol, ...]:
+    """Return so many symbols, at most MOST_SYMBOLS; the first are always the same."""
+    more = (
+        Symbol(base, quote, 10_000, 10_000_000, 5_000 + 777 * number, 5_000.0, 0.05)
+        for number, (quote, base) in enumerate(product(_MORE_QUOTES, _MORE_BASES))
+    )
+    return (*SYMBOLS, *more)[:count]
 
 
 def decimal(units: int) -> str:

@@ -7,6 +7,7 @@ import asyncio
 import json
 import re
 from collections import deque
+from contextlib import suppress
 from typing import Any, Final
 
 import structlog
@@ -15,6 +16,8 @@ from aiohttp import WSCloseCode, WSMsgType, web
 from bus.clock import Clock
 from daemon.simulator.bars import NAMES
 from daemon.simulator.exchange import SimulatedExchange
+from daemon.simulator.faults.board import FaultBoard
+from daemon.simulator.faults.http import refuse
 from daemon.simulator.streams import Client
 
 log = structlog.get_logger(__name__)
@@ -22,6 +25,10 @@ log = structlog.get_logger(__name__)
 MOST_STREAMS: Final = 1_024
 MESSAGES_A_SECOND: Final = 5
 PING_INTERVAL: Final = 20.0
+PATIENCE: Final = 60.0
+"""Seconds without a pong, or anything else, before a client counts as gone."""
+LOOK: Final = 0.1
+"""Seconds between two looks at a connection."""
 LIFETIME: Final = 24 * 3_600.0
 LARGEST_MESSAGE: Final = 64 * 1024
 CLOSE_TIMEOUT: Final = 1.0
@@ -45,8 +52,11 @@ class _Refused(Exception):
 class WebSocketApi:
     """The endpoints /ws and /stream."""
 
-    def __init__(self, exchange: SimulatedExchange, clock: Clock, lifetime: float = LIFETIME) -> None:
+    def __init__(
+        self, exchange: SimulatedExchange, faults: FaultBoard, clock: Clock, lifetime: float = LIFETIME
+    ) -> None:
         self._exchange = exchange
+        self._faults = faults
         self._clock = clock
         self._lifetime = lifetime
         self._sockets: set[web.WebSocketResponse] = set()
@@ -74,43 +84,60 @@ class WebSocketApi:
         return await self._serve(request, names, combined=True)
 
     async def _serve(self, request: web.Request, names: list[str], *, combined: bool) -> web.StreamResponse:
+        if (fault := self._faults.answer(request.path)) is not None and (refusal := await refuse(fault)):
+            return refusal
         socket = web.WebSocketResponse(
-            compress=False, max_msg_size=LARGEST_MESSAGE, heartbeat=PING_INTERVAL, timeout=CLOSE_TIMEOUT
+            compress=False, max_msg_size=LARGEST_MESSAGE, autoping=False, timeout=CLOSE_TIMEOUT
         )
         await socket.prepare(request)
         transport = request.transport
         assert transport is not None
         client = Client(transport, combined=combined)
+        hold = self._faults.dropping()
+        client.muted = hold is not None
         streams = self._exchange.streams
         streams.join(client)
         self._sockets.add(socket)
-        ending = asyncio.create_task(self._end_in_time(socket, client))
+        minding = asyncio.create_task(self._mind(socket, client, self._lifetime if hold is None else hold))
         try:
             for name in names[:MOST_STREAMS]:
                 if _KINDS.fullmatch(name):  # Binance says nothing about streams that it does not have
                     streams.subscribe(client, name)
             await self._listen(socket, client)
         finally:
-            ending.cancel()
+            minding.cancel()
             self._sockets.discard(socket)
             streams.leave(client)
         return socket
 
-    async def _end_in_time(self, socket: web.WebSocketResponse, client: Client) -> None:
-        """End a connection after its day, or when its reader is too slow."""
-        end = self._clock.monotonic() + self._lifetime
-        while self._clock.monotonic() < end and not client.too_slow:
-            await self._clock.sleep(min(0.5, self._lifetime))
+    async def _mind(self, socket: web.WebSocketResponse, client: Client, lifetime: float) -> None:
+        """Ping a client; end its connection after its time, or when its reader is too slow or does not answer."""
+        now = self._clock.monotonic()
+        end, ping, client.heard = now + lifetime, now + PING_INTERVAL, now
+        while now < end and not client.ending.is_set() and not client.too_slow and now < client.heard + PATIENCE:
+            await self._clock.sleep(min(LOOK, lifetime))
+            now = self._clock.monotonic()
+            if now >= ping and not client.dead:
+                ping = now + PING_INTERVAL
+                await socket.ping()
         if client.too_slow:
             log.warning("client is too slow, disconnecting it")
-        await socket.close(code=WSCloseCode.POLICY_VIOLATION if client.too_slow else WSCloseCode.OK)
+        if not client.muted:
+            with suppress(TimeoutError):  # who does not read cannot take a farewell either
+                async with asyncio.timeout(CLOSE_TIMEOUT):
+                    await socket.close(code=WSCloseCode.POLICY_VIOLATION if client.too_slow else WSCloseCode.OK)
+        client.abort()
 
     async def _listen(self, socket: web.WebSocketResponse, client: Client) -> None:
         recent: deque[float] = deque(maxlen=MESSAGES_A_SECOND)
         async for message in socket:
+            now = client.heard = self._clock.monotonic()
+            if client.dead:
+                continue
+            if message.type is WSMsgType.PING:
+                await socket.pong(message.data)
             if message.type is not WSMsgType.TEXT:
                 continue
-            now = self._clock.monotonic()
             if len(recent) == MESSAGES_A_SECOND and now - recent[0] < 1.0:
                 await socket.close(code=WSCloseCode.POLICY_VIOLATION, message=b"Too many requests")
                 return

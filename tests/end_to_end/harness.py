@@ -126,10 +126,15 @@ class Marketd:
 class Simulated:
     """`marketd simulate` as its own process."""
 
-    def __init__(self, rate: int, seed: int = 7) -> None:
+    def __init__(self, rate: int, seed: int = 7, symbols: int = 6) -> None:
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
-        command = [*MARKETD, "simulate", "--port", str(self.port), "--rate", str(rate), "--seed", str(seed)]
+        options = {"port": self.port, "rate": rate, "seed": seed, "symbols": symbols}
+        command = [
+            *MARKETD,
+            "simulate",
+            *(part for name, value in options.items() for part in (f"--{name}", str(value))),
+        ]
         environment = os.environ | {"PYTHONPATH": str(Path(__file__).parents[2])}
         self.process = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL)
         wait_until("the simulated exchange answers", lambda: get(f"{self.url}/api/v3/ping")[0] == 200)
@@ -141,10 +146,21 @@ class Simulated:
             f'endpoints = {{ rest = "{self.url}", websocket = "ws://127.0.0.1:{self.port}" }}\n'
         )
 
-    def control(self, path: str, method: str = "GET") -> Any:
-        request = urllib.request.Request(f"{self.url}/control/{path}", method=method)
+    def control(self, path: str, method: str = "GET", value: Any = None) -> Any:
+        """Ask the control endpoint; `value` is what a POST carries."""
+        data = None if value is None else json.dumps(value).encode()
+        request = urllib.request.Request(f"{self.url}/control/{path}", method=method, data=data)
         with urllib.request.urlopen(request, timeout=30) as answer:
             return json.loads(answer.read() or "null")
+
+    def fault(self, kind: str, **arguments: Any) -> int:
+        """Let something go wrong; return the fault's number."""
+        number: int = self.control("faults", "POST", {"kind": kind, **arguments})["ids"][0]
+        return number
+
+    def fired(self, number: int) -> int:
+        """How often a fault has struck."""
+        return next(int(each["fired"]) for each in self.control("faults") if each["id"] == number)
 
     def close(self) -> None:
         self.process.terminate()

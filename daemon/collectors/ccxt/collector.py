@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
+from decimal import Decimal
 from random import Random
 from typing import Any, Final
 from urllib.parse import urlsplit
@@ -19,6 +20,8 @@ from daemon.collectors.ccxt.delivery import Delivery
 from daemon.collectors.ccxt.intake import CcxtIntake
 from daemon.collectors.ccxt.listing import CcxtListing
 from daemon.collectors.ccxt.rest import CAPACITY, WINDOW
+from daemon.collectors.ccxt.volumes import volumes
+from daemon.collectors.closes import ClosePoller
 from daemon.collectors.gate import make_gate
 from daemon.collectors.outbox import Outbox
 from daemon.collectors.symbols import FeedSettings, lacking
@@ -69,6 +72,7 @@ class CcxtCollector:
         """The circuit breakers by kind, for the operator's commands."""
         self.listing = CcxtListing(name, self._ask_for_markets, clock, random)
         """The exchange's symbols."""
+        self._closes = ClosePoller(name, self.history, self._board, self._outbox, bus.state, clock, random)
         self._wanted = dict.fromkeys(settings.keys())
         self._tasks: set[asyncio.Task[None]] = set()
         self._delivery: Delivery | None = None
@@ -168,6 +172,15 @@ class CcxtCollector:
         async for page in self._delivery.history.pages(feed, span):
             yield page
 
+    async def volumes(self) -> Mapping[str, Decimal]:
+        """Ask what was traded in 24 hours, in quote currency, by symbol.
+
+        Raises ExchangeUnavailable, MalformedFrame; RequestRefused also where the exchange does not tell.
+        """
+        if self._delivery is None:
+            raise ExchangeUnavailable(f"{self.name} is not running")
+        return await volumes(self.name, self._delivery.exchange.has, self._delivery.rest)
+
     async def resync_book(self, symbol: str, reason: str) -> None:
         """Have one symbol's book start anew from a snapshot: alone where ccxt can, else with its connection."""
         feed = FeedKey(symbol, "book")
@@ -205,8 +218,9 @@ class CcxtCollector:
         surroundings = hooks.Surroundings(self.name, self._gate, self._intake, self._clock)
         exchange = hooks.make(exchange_class, surroundings, self._options, self.settings.endpoints)
         return Delivery(
-            self.name, exchange, self._intake, self._board, self._outbox, self._gate, self._clock, self._random
-        )
+            self.name, exchange, self._intake, self._board, self._outbox, self._gate, self._closes,
+            lambda: self.settings, self._clock, self._random,
+        )  # fmt: skip
 
     async def _ask_for_markets(self) -> tuple[Mapping[str, Any], int]:
         assert self._delivery is not None, "the list is asked for by what runs"

@@ -2,7 +2,7 @@
 
 import asyncio
 import functools
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from random import Random
 from typing import Any, Final
 
@@ -17,8 +17,10 @@ from daemon.collectors.ccxt.intake import CcxtIntake
 from daemon.collectors.ccxt.polling import CcxtPoller
 from daemon.collectors.ccxt.rest import CcxtRest
 from daemon.collectors.ccxt.streaming import Streamer
+from daemon.collectors.closes import ClosePoller
 from daemon.collectors.gate import Gate
 from daemon.collectors.outbox import Outbox
+from daemon.collectors.symbols import FeedSettings
 from daemon.collectors.tasks import cancel, keep_running
 from daemon.exchanges.base import FeedKey
 
@@ -33,8 +35,9 @@ class Delivery:
 
     def __init__(
         self, name: str, exchange: Any, intake: CcxtIntake, board: FeedBoard, outbox: Outbox, gate: Gate,
-        clock: Clock, random: Random,
+        closes: ClosePoller, settings: Callable[[], FeedSettings], clock: Clock, random: Random,
     ) -> None:  # fmt: skip
+        """`settings`: as configured at present."""
         self._name = name
         self.exchange = exchange
         self._board = board
@@ -45,7 +48,9 @@ class Delivery:
         self.rest = CcxtRest(name, exchange, intake)
         self.history = CcxtHistory(name, exchange.has, self.rest, intake, gate, clock)
         self._streamer = Streamer(name, exchange, intake, board, outbox, gate, clock, random)
-        self._poller = CcxtPoller(name, self.rest, intake, board, outbox, clock, random)
+        self._poller = CcxtPoller(name, self.rest, intake, board, outbox, lambda: settings().interval, clock, random)
+        self._closes = closes
+        self._settings = settings
         self._tasks: dict[FeedKey, asyncio.Task[None]] = {}
         self._streaming: set[FeedKey] = set()
 
@@ -111,6 +116,8 @@ class Delivery:
             log.warning("connections not closed in order", exchange=self._name, reason=said(error))
 
     async def _run(self, feed: FeedKey) -> None:
+        if feed.timeframe in self._settings().at_close:
+            await self._closes.run(feed)
         if self.ways[feed.channel] == "stream":
             self._streaming.add(feed)
             try:

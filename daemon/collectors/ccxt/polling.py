@@ -1,6 +1,7 @@
 """Asks again and again for what ccxt cannot stream for an exchange."""
 
 import asyncio
+from collections.abc import Callable
 from random import Random
 from typing import Any, Final
 
@@ -18,10 +19,10 @@ from daemon.exchanges.base import FeedKey
 
 log = structlog.get_logger(__name__)
 
-INTERVAL: Final = 5.0
-"""Seconds between two polls of trades, tickers, books and candles; the request limits may make it more."""
-SLOW: Final = 30.0
-"""Seconds between two polls of what changes slowly."""
+OFTENER: Final = 6
+"""How many times in an interval trades, tickers, books and candles are asked for; the others change slowly."""
+LOOK: Final = 1.0
+"""Seconds between two looks at the interval, which may be changed meanwhile."""
 JITTER: Final = 0.1
 LONGEST: Final = 600.0
 """Seconds at most between two polls of what the exchange refuses."""
@@ -37,36 +38,47 @@ class CcxtPoller:
 
     def __init__(
         self, name: str, rest: CcxtRest, intake: CcxtIntake, board: FeedBoard, outbox: Outbox,
-        clock: Clock, random: Random,
+        interval: Callable[[], float], clock: Clock, random: Random,
     ) -> None:  # fmt: skip
+        """`interval`: seconds between two polls of what changes slowly, as configured at present."""
         self._name = name
         self._rest = rest
         self._intake = intake
         self._board = board
         self._outbox = outbox
+        self._interval = interval
         self._clock = clock
         self._random = random
         self._turns = asyncio.Semaphore(AT_ONCE)
 
     async def run(self, feed: FeedKey) -> None:
         """Poll one feed until cancelled. What fails is tried again at the next interval: the breaker holds it back."""
-        interval = INTERVAL if feed.channel in _FAST else SLOW
-        pause = interval
+        refusals = 0
         try:
             while True:
                 try:
                     async with self._turns:
                         await self._poll(feed)
-                    pause = interval
+                    refusals = 0
                 except (ExchangeUnavailable, MalformedFrame) as error:
                     await self._down(feed, str(error))
-                    pause = interval
+                    refusals = 0
                 except RequestRefused as error:
                     await self._down(feed, str(error))
-                    pause = min(2 * pause, LONGEST)
-                await self._clock.sleep(pause * self._random.uniform(1 - JITTER, 1 + JITTER))
+                    refusals += 1
+                await self._pause(feed, refusals, self._random.uniform(1 - JITTER, 1 + JITTER))
         finally:
             self._intake.memory.interrupted(feed)
+
+    async def _pause(self, feed: FeedKey, refusals: int, share: float) -> None:
+        """Wait for the next poll of a feed; twice as long after each refusal in a row."""
+        began = self._clock.monotonic()
+        while (left := began + self._wait(feed, refusals) * share - self._clock.monotonic()) > 0:
+            await self._clock.sleep(min(left, LOOK))
+
+    def _wait(self, feed: FeedKey, refusals: int) -> float:
+        interval = self._interval() / (OFTENER if feed.channel in _FAST else 1)
+        return max(interval, min(interval * 2.0 ** min(refusals, 10), LONGEST))
 
     async def _poll(self, feed: FeedKey) -> None:
         """Ask once. Raises ExchangeUnavailable, RequestRefused, MalformedFrame."""

@@ -29,7 +29,7 @@ class Waiting:
             for _ in range(5):
                 await asyncio.sleep(0)
             if task.done():
-                return task.result().id
+                return task.result()[0].id
             task.cancel()
             return None
 
@@ -50,6 +50,37 @@ def test_the_newest_comes_first_and_stays_until_it_is_settled():
     waiting.note(gap("middle", 20, "unfillable"), gap("old", 10, "filled"))
     assert waiting.next() is None
     assert len(waiting.queue) == 0
+
+
+def by_id(name: str, first: int, last: int, symbol: str = "BTC/USDT", channel: str = "trade") -> Gap:
+    return Gap(5, name, "binance", symbol, channel, 1, last * SECOND, str(first), str(last), "open", "missing by id")
+
+
+def test_neighbours_are_healed_with_the_newest_by_one_request():
+    queue = Waiting().queue
+    asyncio.run(
+        queue.note(
+            [
+                by_id("newest", 5_000, 5_001),
+                by_id("near", 4_950, 4_960),
+                by_id("nearer", 4_990, 4_990),
+                by_id("next to those", 4_860, 4_860),
+                by_id("far", 4_700, 4_710),
+                by_id("beyond", 4_690, 4_699),
+                by_id("other", 4_999, 4_999, symbol="ETH/USDT"),
+                by_id("book", 4_998, 4_998, channel="book"),
+            ]
+        )
+    )
+    together = asyncio.run(queue.next())
+    assert [gap.id for gap in together] == ["newest", "nearer", "near", "next to those"]
+
+
+def test_a_page_has_an_end():
+    queue = Waiting().queue
+    asyncio.run(queue.note([by_id(str(number), number, number) for number in range(10_000, 13_000, 50)]))
+    together = asyncio.run(queue.next())
+    assert [int(gap.id) for gap in together] == list(range(12_950, 11_950, -50))
 
 
 def test_a_restart_forgets_none_and_another_process_hears_of_all():

@@ -62,7 +62,8 @@ class History:
 
 def by_id(history: History, first: int, last: int):
     span = Span(T0, T0 + 100 * SECOND, str(first), str(last))
-    return asyncio.run(Repair(history).trades_by_id("A/B", span, first, last))
+    (verdict,) = asyncio.run(Repair(history).trades_by_id("A/B", span, [(first, last)]))
+    return verdict
 
 
 @given(st.sets(st.integers(10, 60)), st.sets(st.integers(10, 60)), st.integers(1, 20), st.randoms())
@@ -75,6 +76,15 @@ def test_by_id_every_trade_is_published_once_and_what_history_lacks_is_named(kep
     missing = {number for first, last in verdict.missing for number in range(first, last + 1)}
     assert missing == set(range(10, 61)) - kept
     assert verdict.state == ("unfillable" if missing else "filled")
+
+
+def test_by_id_several_ranges_are_healed_together_and_nothing_between_them_is_published():
+    history = History([trade(number) for number in range(40) if number != 31])
+    span = Span(T0, T0 + 100 * SECOND, "10", "32")
+    verdicts = asyncio.run(Repair(history).trades_by_id("A/B", span, [(10, 11), (20, 20), (30, 32)]))
+    assert history.ids() == [10, 11, 20, 30, 32]
+    assert [verdict.state for verdict in verdicts] == ["filled", "filled", "unfillable"]
+    assert verdicts[2].missing == [(31, 31)]
 
 
 def volume(numbers) -> str:
