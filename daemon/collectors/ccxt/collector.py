@@ -194,7 +194,7 @@ class CcxtCollector:
 
     def fresh(self, trade: Trade) -> bool:
         """Tell whether a trade out of history has not been published yet, and remember it as published."""
-        return self._intake.memory.trades(trade.symbol).fresh(trade.id)
+        return self._intake.memory.trades(trade.symbol).fresh(trade)
 
     async def publish(self, events: Sequence[Event]) -> None:
         """Publish events of this exchange in turn with its live ones."""

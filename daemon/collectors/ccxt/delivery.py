@@ -46,7 +46,7 @@ class Delivery:
         self.ways: Mapping[str, Way] = ways(exchange.has)
         self.timeframes = timeframes(exchange)
         self.rest = CcxtRest(name, exchange, intake)
-        self.history = CcxtHistory(name, exchange.has, self.rest, intake, gate, clock)
+        self.history = CcxtHistory(name, exchange, self.rest, intake, gate, clock)
         self._streamer = Streamer(name, exchange, intake, board, outbox, gate, clock, random)
         self._poller = CcxtPoller(name, self.rest, intake, board, outbox, lambda: settings().interval, clock, random)
         self._closes = closes

@@ -150,13 +150,20 @@ class Hooks:
                 client.on_error(NetworkError(reason))
 
 
+_OPTIONS: Final[Mapping[str, Mapping[str, Any]]] = {
+    "binance": {"watchTrades": {"name": "aggTrade"}},  # only aggregates can be asked for by time, to heal gaps
+}
+"""Options of ccxt's that we need, for a class and those derived from it."""
+
+
 def make(exchange: Any, surroundings: Surroundings, options: Mapping[str, Any], endpoints: Endpoints) -> Any:
     """Return an exchange of one of ccxt's classes with the hooks in front, pointed at the endpoints that are given."""
+    ours = [_OPTIONS[each.__name__] for each in exchange.__mro__ if each.__name__ in _OPTIONS]
     settings = {
         "enableRateLimit": True,
         "number": str,
         "timeout": round(ATTEMPT_TIMEOUT * 1000),
-        "options": {"tradesLimit": 10_000, **options},
+        "options": {"tradesLimit": 10_000, **(ours[0] if ours else {}), **options},
     }
     hooked = type(exchange.__name__, (Hooks, exchange), {"_surroundings": surroundings})(settings)
     hooked.urls["api"] = _elsewhere(hooked.urls["api"], hooked, endpoints)

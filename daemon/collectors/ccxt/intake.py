@@ -125,7 +125,7 @@ class CcxtIntake:
 
         def take(data: dict[str, Any]) -> None:
             event = translate.trade(feed.symbol, data, self._origin, "" if data.get("id") else memory.name(data))
-            if memory.fresh(event.id):
+            if memory.fresh(event):
                 self._add(event)
             else:
                 metrics.DUPLICATES.labels(self._exchange, "trade").inc()

@@ -1,14 +1,18 @@
 """What one exchange's feeds have published: trades by id, candles by their values, books that have begun."""
 
-from collections import OrderedDict, deque
+from collections import Counter, OrderedDict
 from collections.abc import Iterable, Sequence
+from decimal import Decimal
 from typing import Any, Final
 
+from bus.errors import MalformedFrame
+from bus.events import Trade
+from daemon.collectors.ccxt.digits import digits
 from daemon.collectors.ccxt.levels import BookMemory
 from daemon.exchanges.base import FeedKey
 
-IDS: Final = 5_000
-"""Trade ids remembered for each symbol; after a reconnection exchanges repeat at most a thousand trades."""
+TRADES: Final = 2_000
+"""Trades remembered for each symbol; after a reconnection exchanges repeat at most a thousand."""
 ROWS: Final = 16
 """Candles remembered for each feed."""
 EQUALS: Final = 1_000
@@ -21,33 +25,42 @@ class TradeMemory:
     """
 
     def __init__(self) -> None:
-        self._seen: set[str] = set()
-        self._order: deque[str] = deque()
+        self._seen: dict[str, int] = {}
+        self._looks: Counter[int] = Counter()
         self._equals: OrderedDict[tuple[Any, ...], int] = OrderedDict()
 
-    def fresh(self, identity: str) -> bool:
-        """Return whether this id did not come before, and remember it."""
-        if identity in self._seen:
+    def fresh(self, trade: Trade) -> bool:
+        """Return whether this trade did not come before, and remember it."""
+        if trade.id in self._seen:
             return False
-        self._seen.add(identity)
-        self._order.append(identity)
-        if len(self._order) > IDS:
-            self._seen.discard(self._order.popleft())
+        look = _look(trade)
+        self._seen[trade.id] = look
+        self._looks[look] += 1
+        if len(self._seen) > TRADES:
+            gone = self._seen.pop(next(iter(self._seen)))
+            self._looks[gone] -= 1
+            if not self._looks[gone]:
+                del self._looks[gone]
         return True
+
+    def differently_named(self, trades: Iterable[Trade]) -> bool:
+        """Tell whether these are trades that came before under other ids: so are most that look familiar."""
+        familiar = [(trade.id, look) for trade in trades if (look := _look(trade)) in self._looks]
+        return 2 * sum(self._seen.get(identity) == look for identity, look in familiar) < len(familiar)
 
     def knows(self, identity: str) -> bool:
         """Return whether this id came before."""
         return identity in self._seen
 
     def __len__(self) -> int:
-        return len(self._order)
+        return len(self._seen)
 
     def name(self, data: dict[str, Any]) -> str:
         """Return an id for a trade that has none: time, price, amount, side, and which of its equals it is.
 
         Counting begins anew with each connection, so that what an exchange repeats gets the same names.
         """
-        key = (data.get("timestamp"), data.get("price"), data.get("amount"), data.get("side"))
+        key = (data.get("timestamp"), _plain(data.get("price")), _plain(data.get("amount")), data.get("side"))
         count = self._equals.pop(key, 0)
         self._equals[key] = count + 1
         if len(self._equals) > EQUALS:
@@ -57,6 +70,19 @@ class TradeMemory:
     def reconnected(self) -> None:
         """Begin to count equal trades anew."""
         self._equals.clear()
+
+
+def _plain(value: Any) -> str:
+    """Return a number in one way of writing it: stream and history may differ in zeros at the end."""
+    try:
+        return f"{Decimal(digits(value)).normalize():f}"
+    except MalformedFrame:
+        return str(value)
+
+
+def _look(trade: Trade) -> int:
+    """Return a number for what a trade looks like."""
+    return hash((trade.ts, Decimal(trade.price), Decimal(trade.amount), trade.side))
 
 
 class CandleMemory:

@@ -7,7 +7,7 @@ from random import Random
 
 from aiohttp import WSMsgType, web
 
-from bus.clock import SystemClock
+from bus.clock import MILLISECOND, SystemClock
 from bus.leadership import Leadership
 from daemon.collectors.ccxt.collector import CcxtCollector
 from daemon.collectors.symbols import FeedSettings
@@ -15,9 +15,12 @@ from daemon.exchanges.base import Endpoints
 from tests.daemon.collectors.helpers import ListeningBus
 
 SPOT = {"defaultType": "spot", "fetchMarkets": {"types": ["spot"]}}
+EACH = SPOT | {"watchTrades": {"name": "trade"}}
+"""Every trade is streamed, and no aggregates."""
 SNAPSHOT = {"lastUpdateId": 100, "bids": [["50000.10", "1.500"]], "asks": [["50000.20", "2"]]}
 TRADES, DEPTH = "btcusdt@trade", "btcusdt@depth@100ms"
 BANNED = 418
+MINUTE = 60_000
 FOUR = ("trade", "ticker", "book", "candle")
 
 
@@ -92,6 +95,10 @@ class Scripted:
             return web.json_response({"symbols": [_market(*symbol.split("/")) for symbol in self.symbols]})
         if request.path.endswith("/depth"):
             return web.json_response(SNAPSHOT)
+        if request.path.endswith("/klines"):
+            first, now = int(request.query["startTime"]), SystemClock().now() // MILLISECOND
+            opens = range(-(-first // MINUTE) * MINUTE, now, MINUTE)
+            return web.json_response([[when, "1.00", "2.0", "0.5", "1.50", "7"] for when in opens])
         return web.json_response([])
 
     async def send(self, stream: str, *messages: dict | str) -> None:
@@ -132,11 +139,13 @@ async def served(exchange):
 
 
 @asynccontextmanager
-async def running(exchange, symbols=("BTC/USDT",), channels=FOUR, name="binance", options=SPOT, clock=None, bus=None):
+async def running(
+    exchange, symbols=("BTC/USDT",), channels=FOUR, name="binance", options=EACH, clock=None, bus=None, at_close=()
+):
     """Run a collector against an exchange; give it and its bus."""
     bus, clock = bus or ListeningBus(), clock or SystemClock()
     endpoints = Endpoints(exchange.url, exchange.url.replace("http", "ws", 1))
-    settings = FeedSettings(symbols, channels, ("1m",), endpoints)
+    settings = FeedSettings(symbols, channels, ("1m",), endpoints, at_close=at_close)
     leadership = Leadership("feeds", bus.lease("feeds"), clock)
     collector = CcxtCollector(name, settings, bus, leadership, clock, Random(1), options)
     task = asyncio.create_task(collector.run())

@@ -3,7 +3,8 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from daemon.collectors.ccxt.memory import EQUALS, IDS, ROWS, CandleMemory, Memory, TradeMemory
+from bus.events import Trade
+from daemon.collectors.ccxt.memory import EQUALS, ROWS, TRADES, CandleMemory, Memory, TradeMemory
 from daemon.exchanges.base import FeedKey
 
 MINUTE = 60_000
@@ -17,12 +18,41 @@ def told(memory: CandleMemory, *rows) -> list[tuple[int, bool]]:
     return [(one[0] // MINUTE, closed) for one, closed in memory.changed(rows)]
 
 
-def test_an_id_is_fresh_once_and_only_so_many_are_kept():
+def trade(identity: int | str, ts: int = 1, price: str = "1.0") -> Trade:
+    return Trade("any", "A/B", ts, 1, "ws", str(identity), price, "2", "buy")
+
+
+def test_a_trade_is_fresh_once_and_only_so_many_are_kept():
     memory = TradeMemory()
-    assert [memory.fresh(str(n % IDS)) for n in range(2 * IDS)] == [True] * IDS + [False] * IDS
-    assert memory.fresh("another")
-    assert memory.fresh("0")
-    assert len(memory) == IDS
+    assert [memory.fresh(trade(n % TRADES)) for n in range(2 * TRADES)] == [True] * TRADES + [False] * TRADES
+    assert memory.fresh(trade("another"))
+    assert memory.fresh(trade("0"))
+    assert len(memory) == TRADES
+
+
+def test_trades_that_come_again_under_other_ids_are_noticed():
+    memory = TradeMemory()
+    for number in range(10):
+        memory.fresh(trade(number, ts=number))
+    assert not memory.differently_named([])
+    assert not memory.differently_named([trade(f"new {n}", ts=n) for n in range(100, 200)])
+    assert not memory.differently_named([trade(n, ts=n, price="1.00") for n in range(5, 15)])
+    assert memory.differently_named([trade(f"other {n}", ts=n, price="1.00") for n in range(5, 15)])
+    assert not memory.differently_named([*(trade(n, ts=n) for n in range(10)), trade("a twin", ts=9)])
+
+
+def test_what_is_forgotten_looks_familiar_no_more():
+    memory = TradeMemory()
+    for number in range(2 * TRADES):
+        memory.fresh(trade(number, ts=number))
+    assert not memory.differently_named([trade("x", ts=0)])
+    assert memory.differently_named([trade("x", ts=2 * TRADES - 1)])
+
+
+def test_digits_do_not_change_the_name_of_a_trade():
+    data = {"timestamp": 5, "price": "1.50", "amount": 2e-7, "side": "buy"}
+    again = data | {"price": 1.5, "amount": "0.00000020"}
+    assert TradeMemory().name(data) == TradeMemory().name(again) == "5:1.5:0.0000002:buy:0"
 
 
 @given(st.lists(st.tuples(st.integers(0, 3), st.sampled_from(["1", "2"])), max_size=30), st.data())

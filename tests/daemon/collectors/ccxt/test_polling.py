@@ -164,6 +164,18 @@ async def test_a_symbol_list_that_nobody_can_read_keeps_the_feeds_down_and_says_
         assert b"product" in bus.dead[0].payload
 
 
+async def test_history_is_refused_where_nothing_shows_how_far_back_it_reaches(bitflyer):
+    async with polling(bitflyer) as (collector, bus):
+        await until(lambda: len(bus.of(Trade)) == 3)
+        first, last = bus.of(Trade)[0].ts, bus.of(Trade)[-1].ts
+        with pytest.raises(RequestRefused, match="reaches back"):
+            await anext(collector.history(FeedKey(BTC, "trade"), Span(first, last)))
+        pages = [page async for page in collector.history(FeedKey(BTC, "trade"), Span(first + 1, last))]
+        assert [trade.id for page in pages for trade in page][:2] == ["70002", "70003"]
+        with pytest.raises(RequestRefused, match="every symbol's volume"):
+            await collector.volumes()
+
+
 async def test_history_that_the_exchange_does_not_keep_is_refused(bitflyer):
     async with polling(bitflyer) as (collector, bus):
         await until(lambda: bus.of(Trade))

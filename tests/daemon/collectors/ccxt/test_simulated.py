@@ -4,11 +4,13 @@ import json
 from decimal import Decimal
 
 import aiohttp
+import pytest
 
 from bus.clock import SECOND, SystemClock
+from bus.errors import RequestRefused
 from bus.events import Book, Candle, Feed, Ticker, Trade
 from daemon.exchanges.base import FeedKey, Span
-from tests.daemon.collectors.ccxt.helpers import running, until
+from tests.daemon.collectors.ccxt.helpers import EACH, SPOT, running, until
 
 BTC = FeedKey("BTC/USDT", "trade")
 
@@ -106,21 +108,55 @@ async def test_a_book_begins_anew_alone(simulator):
         assert bus.states("BTC/USDT") == ["connecting", "live"]
 
 
-async def test_history_comes_page_by_page_and_only_once_into_the_stream(simulator):
-    async with running(simulator, channels=("trade",)) as (collector, bus):
+async def test_history_has_what_was_streamed_and_is_published_once(simulator):
+    async with running(simulator, channels=("trade",), options=SPOT) as (collector, bus):
         await until(lambda: len(bus.of(Trade)) > 20)
         now = SystemClock().now()
         pages = [page async for page in collector.history(BTC, Span(now - 60 * SECOND, now))]
-        got = [trade for page in pages for trade in page]
-        assert {trade.source for trade in got} == {"backfill"}
-        ids = sorted({int(trade.id) for trade in got})
-        assert ids == list(range(ids[0], ids[-1] + 1))
-        assert ids[0] < bus.ids("BTC/USDT")[0]
-        published = set(bus.ids("BTC/USDT"))
-        assert not any(collector.fresh(trade) for trade in got if int(trade.id) in published)
+        got = {int(trade.id): trade for page in pages for trade in page}
+        assert {trade.source for trade in got.values()} == {"backfill"}
+        assert sorted(got) == list(range(min(got), max(got) + 1))
+        streamed = {int(trade.id): trade for trade in bus.of(Trade) if trade.ts <= max(one.ts for one in got.values())}
+        assert min(got) < min(streamed)
+        for number in streamed.keys() & got.keys():
+            one, other = streamed[number], got[number]
+            assert (one.ts, one.price, one.amount, one.side) == (other.ts, other.price, other.amount, other.side)
+        assert not any(collector.fresh(got[number]) for number in streamed.keys() & got.keys())
+        assert collector.fresh(got[min(got)])
+
+
+async def test_history_with_other_ids_than_the_stream_is_refused_rather_than_published_twice(simulator):
+    async with running(simulator, channels=("trade",), options=EACH) as (collector, bus):
+        await until(lambda: len(bus.of(Trade)) > 50)
+        now = SystemClock().now()
+        with pytest.raises(RequestRefused, match="other trade ids"):
+            [page async for page in collector.history(BTC, Span(now - 60 * SECOND, now))]
+
+
+async def test_candles_out_of_history_are_closed_but_for_the_last(scripted):
+    async with running(scripted, channels=("ticker",)) as (collector, _):
+        await until(lambda: collector.loaded)
+        now = SystemClock().now()
         bars = FeedKey("BTC/USDT", "candle", "1m")
         candles = [row async for page in collector.history(bars, Span(now - 600 * SECOND, now)) for row in page]
-        assert [row.closed for row in candles] == [True] * (len(candles) - 1) + [False]
+        assert len(candles) >= 10
+        assert [row.closed for row in candles[:-1]] == [True] * (len(candles) - 1)
+        assert candles[0].close == "1.50"
+
+
+async def test_candles_are_asked_for_at_their_closes(scripted):
+    async with running(scripted, channels=("candle",), at_close=("1m",)) as (collector, bus):
+        await until(lambda: bus.of(Candle))
+        assert {(candle.source, candle.closed) for candle in bus.of(Candle)} == {("rest", True)}
+        assert collector.status()["connections"] == 0
+
+
+async def test_volumes_of_all_symbols_are_told_for_the_rules_that_choose_them(simulator):
+    async with running(simulator, channels=("ticker",)) as (collector, bus):
+        await until(lambda: bus.of(Ticker))
+        found = await collector.volumes()
+        assert set(found) == set(collector.listing.instruments)
+        assert all(volume > 0 for volume in found.values())
 
 
 async def test_a_collector_that_stops_says_so(simulator):
