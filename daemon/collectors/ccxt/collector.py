@@ -34,7 +34,7 @@ from daemon.resilience.limiter import WeightLimiter
 
 log = structlog.get_logger(__name__)
 
-CONNECTS: Final = 30
+CONNECTS: Final = 60
 """Connections per minute; exchanges allow more, but few say how many."""
 WATCH_INTERVAL: Final = 1.0
 

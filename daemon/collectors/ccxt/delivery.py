@@ -90,6 +90,8 @@ class Delivery:
 
         Alone where ccxt can unsubscribe; else its connection is given up, but only when nothing else comes on it.
         """
+        for tap in self.exchange.taps:
+            tap.settle()
         silent = self._board.stale(self._streaming)
         for watch in silent:
             await self._again(watch.key)

@@ -17,13 +17,22 @@ from bus.clock import Clock
 from bus.errors import ExchangeUnavailable
 from daemon.collectors.ccxt.digits import decode_json
 from daemon.collectors.ccxt.intake import CcxtIntake
-from daemon.collectors.dialler import LONGEST_QUEUE
+from daemon.collectors.dialler import CONNECT_TIMEOUT, LONGEST_QUEUE
 from daemon.collectors.gate import Gate
 from daemon.exchanges.base import FeedKey, by_status
 from daemon.resilience.breaker import Permit
 
 FEED: Final[ContextVar[FeedKey | None]] = ContextVar("feed", default=None)
 """Whom the running task watches for."""
+
+
+LONGEST_WAIT: Final = 60.0
+"""Seconds that a connection waits for the breaker's leave."""
+SETTLED: Final = 10.0
+"""Seconds after which a connection that stands counts as a success, also where there is nothing to say on it."""
+DIAL_TIMEOUT: Final = LONGEST_WAIT + LONGEST_QUEUE + 2 * CONNECT_TIMEOUT
+"""Seconds for all of it."""
+_LOOK_AGAIN: Final = 0.5
 
 
 class Tap:
@@ -36,6 +45,8 @@ class Tap:
         self._gate = gate
         self._clock = clock
         self._permit: Permit | None = None
+        self._opened: float | None = None
+        self._dial: asyncio.Task[Any] | None = None
         self.feeds: dict[str, set[FeedKey]] = {}
         """The feeds that wait for each of ccxt's message hashes."""
         self._future: Callable[[Any], Any] = client.future
@@ -46,6 +57,7 @@ class Tap:
         client.resolve = self._deliver
         client.receive = self._receive_with_room
         client.create_connection = self._connect_in_turn
+        client.connectionTimeout = round(DIAL_TIMEOUT * 1000)
         client.handle_text_or_binary_message = self._read
 
     def carries(self, feed: FeedKey) -> bool:
@@ -70,16 +82,31 @@ class Tap:
     def ended(self, reason: str) -> None:
         """Take nothing more: the connection has failed. That counts against the exchange when no data had come."""
         self.feeds.clear()
+        self._stop_dialling()
         if self._permit is not None:
             self._permit.fail(reason)
             self._permit = None
+        if self._opened is not None:
+            self._opened = None
             metrics.DISCONNECTS.labels(self._exchange, "closed").inc()
+
+    def settle(self) -> None:
+        """Count the connection as a success when it has stood for a while."""
+        stood = 0.0 if self._opened is None else self._clock.monotonic() - self._opened
+        if self._permit is not None and stood > SETTLED:
+            self._permit.succeed()
 
     def release(self) -> None:
         """Take note that we end the connection."""
+        self._stop_dialling()
         if self._permit is not None:
             self._permit.release()
             self._permit = None
+
+    def _stop_dialling(self) -> None:
+        if self._dial is not None:
+            self._dial.cancel()
+            self._dial = None
 
     # in place of the client's own
 
@@ -114,22 +141,41 @@ class Tap:
         return await self._receive()
 
     async def _connect_in_turn(self, session: Any) -> Any:
-        """Connect within the quota and with the breaker's leave. Raises ExchangeUnavailable and what aiohttp raises."""
-        await self._gate.connects.acquire(1, LONGEST_QUEUE)
-        permit = None if self._gate.weight.closed_for() else self._gate.websocket.permit()
-        if permit is None:
-            raise ExchangeUnavailable(f"{self._exchange}: the breaker is {self._gate.websocket.state}")
-        self._permit = permit
+        """Connect with the breaker's leave and within the quota. Raises ExchangeUnavailable and what aiohttp raises."""
+        self._dial = asyncio.current_task()
         try:
-            socket = await self._connect(session)
-        except aiohttp.WSServerHandshakeError as error:
-            await self._gate.obey(by_status(error.status, error.headers or {}, self._clock.now()))
-            raise
-        except asyncio.CancelledError:
-            self.ended("no connection in time")
-            raise
+            permit = await self._permitted()
+            try:
+                await self._gate.connects.acquire(1, LONGEST_QUEUE)
+            except BaseException:
+                permit.release()
+                raise
+            self._permit = permit
+            socket = await self._open(session)
+        finally:
+            self._dial = None
         if self._client.error is not None:
             await socket.close()
             raise ExchangeUnavailable(f"{self._exchange}: the connection was given up before it was there")
         metrics.CONNECTS.labels(self._exchange).inc()
+        self._opened = self._clock.monotonic()
         return socket
+
+    async def _open(self, session: Any) -> Any:
+        try:
+            async with asyncio.timeout(CONNECT_TIMEOUT):
+                return await self._connect(session)
+        except aiohttp.WSServerHandshakeError as error:
+            await self._gate.obey(by_status(error.status, error.headers or {}, self._clock.now()))
+            raise
+
+    async def _permitted(self) -> Permit:
+        """Wait for the breaker's leave: others of this exchange's connections may be its probe. Raises as above."""
+        until = self._clock.monotonic() + LONGEST_WAIT
+        while self._clock.monotonic() < until and self._client.error is None:
+            wait = max(self._gate.websocket.wait(), self._gate.weight.closed_for())
+            permit = self._gate.websocket.permit() if wait <= 0 else None
+            if permit is not None:
+                return permit
+            await self._clock.sleep(min(max(wait, _LOOK_AGAIN), LONGEST_WAIT))
+        raise ExchangeUnavailable(f"{self._exchange}: the breaker is {self._gate.websocket.state}")

@@ -144,6 +144,19 @@ async def test_a_connection_that_is_given_up_while_it_opens_is_closed_when_it_is
         assert not bus.of(Trade)
 
 
+async def test_a_collector_that_stops_while_it_waits_for_the_breaker_leaves_nothing_behind(scripted):
+    before = asyncio.all_tasks()
+    async with running(scripted, channels=("trade",)) as (collector, _):
+        await until(lambda: scripted.carriers)
+        collector.breakers["ws"].force_open("the test")
+        await until(lambda: collector.status()["connections"] == 0)
+    await until(lambda: not scripted.connected)
+    async with running(scripted, channels=FOUR) as (collector, _):
+        await until(lambda: collector.loaded)
+        collector.breakers["ws"].force_open("the test")
+    await until(lambda: {task for task in asyncio.all_tasks() - before if "ccxt" in repr(task)} == set(), within=5)
+
+
 async def test_a_failing_exchange_opens_its_breaker_and_streams_again_when_it_is_back(scripted):
     scripted.refuse = 503
     async with running(scripted, symbols=("BTC/USDT", "ETH/USDT"), channels=FOUR, clock=Hasty()) as (collector, bus):
