@@ -13,6 +13,7 @@ import pytest
 from redis import Redis
 
 from daemon.embedded.servers import EmbeddedServers
+from tests.cluster import Cluster
 
 
 @pytest.fixture(scope="session")
@@ -39,6 +40,23 @@ def valkey_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     with _embedded(tmp_path_factory.mktemp("valkey"), valkey=True) as servers:
         assert servers.redis_url is not None
         yield servers.redis_url
+
+
+@pytest.fixture(scope="session")
+def cluster_url(server_dir: Path) -> Iterator[str]:
+    """Three masters of a Redis Cluster without replicas."""
+    cluster = Cluster(server_dir / "cluster")
+    try:
+        asyncio.run(cluster.start())
+        yield cluster.url
+    finally:
+        cluster.stop()
+
+
+@pytest.fixture(params=["valkey_url", "cluster_url"], ids=["one server", "cluster"])
+def redis_url(request: pytest.FixtureRequest) -> str:
+    """For what must be the same on one server and on a cluster."""
+    return str(request.getfixturevalue(request.param))
 
 
 @pytest.fixture

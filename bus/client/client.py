@@ -97,18 +97,21 @@ class Client:
         )
         first = True
         saved = self._clock.monotonic()
-        while True:
-            frames = await self._patiently(reader.read, at_once=first)
-            first = False
-            for frame in frames:
-                for event in frame.events:
-                    if selection.wants(event) and (since is None or reached(event) >= since):
-                        yield event
-                reader.done(frame)
-                if self._clock.monotonic() - saved > SAVE_INTERVAL:
-                    saved = self._clock.monotonic()
-                    await self._patiently(reader.save)
-            await self._patiently(reader.save)
+        try:
+            while True:
+                frames = await self._patiently(reader.read, at_once=first)
+                first = False
+                for frame in frames:
+                    for event in frame.events:
+                        if selection.wants(event) and (since is None or reached(event) >= since):
+                            yield event
+                    reader.done(frame)
+                    if self._clock.monotonic() - saved > SAVE_INTERVAL:
+                        saved = self._clock.monotonic()
+                        await self._patiently(reader.save)
+                await self._patiently(reader.save)
+        finally:
+            await reader.close()
 
     async def command(
         self,

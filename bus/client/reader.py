@@ -6,12 +6,13 @@ from typing import Any, Final
 import structlog
 
 from bus.client.selection import Selection
+from bus.client.xread import XRead
 from bus.clock import MILLISECOND, Clock
 from bus.errors import Poison
 from bus.frames import Frame, decode_frame
 from bus.interface import Loss
 from bus.redis.append import parse_id
-from bus.redis.connection import ANSWER_DEADLINE, Client, reaching
+from bus.redis.connection import Client, reaching
 from bus.streams import StreamNames
 
 log = structlog.get_logger(__name__)
@@ -45,6 +46,7 @@ class Reader:
         lost: Callable[[Loss], None],
     ) -> None:
         self._client = client
+        self._xread = XRead(client, url)
         self._url = url
         self._names = names
         self._selection = selection
@@ -59,15 +61,14 @@ class Reader:
 
     async def read(self) -> list[Frame]:
         """Return the next frames, in order per stream; none when nothing came for a while. Raises BusUnavailable."""
-        async with reaching(self._url, BLOCK + ANSWER_DEADLINE):
-            if self._clock.monotonic() >= self._next_look:
+        if self._clock.monotonic() >= self._next_look:
+            async with reaching(self._url):
                 await self._look()
-            if not self._places:
-                await self._clock.sleep(BLOCK)
-                return []
-            count = max(1, FRAMES // len(self._places))
-            cursors = {stream: entry for stream, (entry, _) in self._places.items()}
-            answer = await self._client.xread(cursors, count=count, block=round(BLOCK * 1000)) or []
+        if not self._places:
+            await self._clock.sleep(BLOCK)
+            return []
+        cursors = {stream: entry for stream, (entry, _) in self._places.items()}
+        answer = await self._xread.next(cursors, max(1, FRAMES // len(cursors)), BLOCK)
         return [
             frame
             for stream, entries in answer
@@ -89,6 +90,10 @@ class Reader:
             for stream, place in done.items():
                 if self._done[stream] == place:
                     del self._done[stream]
+
+    async def close(self) -> None:
+        """End what still waits for frames."""
+        await self._xread.stop()
 
     async def _look(self) -> None:
         """Find streams that have appeared; those that are there at first are read from `since` on."""

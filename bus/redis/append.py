@@ -70,6 +70,11 @@ def head_key(stream: str) -> str:
     return "{" + stream + "}:head"
 
 
+def lease_key(stream: str) -> str:
+    """Return the key that says on a cluster who may write a stream; in the stream's own slot, as its head."""
+    return "{" + stream + "}:lease"
+
+
 def parse_id(text: bytes | str) -> EntryId:
     """Read an entry id `ms-n`."""
     ms, _, n = (text.decode() if isinstance(text, bytes) else text).partition("-")

@@ -10,11 +10,15 @@ from uuid import uuid4
 
 from bus.clock import MILLISECOND, Clock, SystemClock
 from bus.errors import BusUnavailable, ConfigError
-from bus.events import Event
+from bus.events import MARKET_CHANNELS, Event
 from bus.frames import decode_frame
 from bus.interface import Group, Lease
+from bus.redis.cluster import ClusterClient
+from bus.redis.cluster_consumer import ClusterConsumer
+from bus.redis.cluster_lease import ClusterLease
 from bus.redis.connection import check_server, connect, reaching
 from bus.redis.consumer import RedisConsumer
+from bus.redis.group_reader import GroupReader
 from bus.redis.lease import RedisLease
 from bus.redis.outstream import Fence
 from bus.redis.overflow import Overflow
@@ -79,14 +83,21 @@ class RedisBus:
             raise BusUnavailable("the bus is closed")
         await self._publisher.publish(events)
 
-    def lease(self, name: str) -> RedisLease:
+    def lease(self, name: str) -> RedisLease | ClusterLease:
         """See `EventBus.lease`."""
-        return RedisLease(self.client, self.url, f"{self.names.prefix}:lease:{name}", self._owner, self._clock)
+
+        def claim(key: str) -> RedisLease:
+            return RedisLease(self.client, self.url, key, self._owner, self._clock)
+
+        key = f"{self.names.prefix}:lease:{name}"
+        return ClusterLease(key, claim) if isinstance(self.client, ClusterClient) else claim(key)
 
     def fence(self, exchange: str, lease: Lease) -> None:
         """See `EventBus.fence`."""
-        if isinstance(lease, RedisLease):
-            self._publisher.fence(exchange, Fence(lease.key, lease.owner))
+        if isinstance(lease, RedisLease | ClusterLease):
+            key, owner = lease.fence_key, lease.owner
+            lease.guard(self.names.market(exchange, channel) for channel in MARKET_CHANNELS)
+            self._publisher.fence(exchange, lambda stream: Fence(key(stream), owner))
 
     def spool(self, folder: Path, limit: int) -> None:
         """From now on keep events on disk while the server is away, at most `limit` bytes.
@@ -118,10 +129,14 @@ class RedisBus:
         """See `EventBus.flush`."""
         await self._publisher.flush(deadline)
 
-    async def consumer(self, group: Group) -> RedisConsumer:
-        """See `EventBus.consumer`. Each consumer has a connection of its own: its reads block."""
-        client = connect(self.url)
-        return RedisConsumer(client, self.url, self.names, group, self._instance, self._clock, self.publish)
+    async def consumer(self, group: Group) -> RedisConsumer | ClusterConsumer:
+        """See `EventBus.consumer`."""
+
+        def reader() -> GroupReader:
+            return GroupReader(self.client, self.url, group, self._instance, self._clock, self.publish)
+
+        kind = ClusterConsumer if isinstance(self.client, ClusterClient) else RedisConsumer
+        return kind(self.client, self.url, self.names, group, self._clock, reader)
 
     async def close(self) -> None:
         """See `EventBus.close`."""

@@ -1,6 +1,7 @@
 """Connections to Redis: URLs in, clients with deadlines out, errors in our own words and without passwords."""
 
 import asyncio
+import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any, TypeAlias
@@ -12,36 +13,48 @@ from redis.backoff import NoBackoff
 from redis.exceptions import AuthenticationError, NoPermissionError, RedisError
 
 from bus.errors import BusUnavailable, ConfigError
+from bus.redis.cluster import DEFAULT_PORT, ClusterClient
+from bus.redis.cluster import SCHEMES as CLUSTER_SCHEMES
 
 Client: TypeAlias = Any
 """A redis-py client that answers in bytes, which its own types cannot say."""
 
-SCHEMES = ("redis", "rediss", "unix")
+SCHEMES = ("redis", "rediss", "unix", *CLUSTER_SCHEMES)
 ANSWER_DEADLINE = 10.0
 """Seconds that one answer may take, beyond what a blocking read means to wait."""
 
-_SCHEMES_HELP = "use redis://host:port, rediss://host:port or unix:///path/to/socket"
+_SCHEMES_HELP = (
+    "use redis://host:port, rediss://host:port (TLS), unix:///path/to/socket, or of a cluster "
+    "redis+cluster://host:port,host:port or rediss+cluster://host:port,host:port"
+)
 
 
 def describe(url: str) -> str:
     """Return where a URL points, without user and password."""
     parts = urlsplit(url)
-    return parts.path if parts.scheme == "unix" else f"{parts.hostname}:{parts.port or 6379}"
+    hosts = parts.netloc.rpartition("@")[2].split(",")
+    named = (host if re.search(r":\d+$", host) else f"{host or 'localhost'}:{DEFAULT_PORT}" for host in hosts)
+    return parts.path if parts.scheme == "unix" else ",".join(named)
 
 
 def connect(url: str) -> Client:
-    """Return a client for a `redis:// rediss:// unix://` URL; it connects at its first command. Raises ConfigError."""
-    if urlsplit(url).scheme not in SCHEMES:
-        raise ConfigError(f"bus.url has scheme '{urlsplit(url).scheme}': {_SCHEMES_HELP}")
+    """Return a client for a URL of one of the SCHEMES; it connects at its first command. Raises ConfigError.
+
+    TLS is told whom to trust in the URL: `?ssl_ca_certs=/path/of/ca.pem`, and `ssl_certfile` with `ssl_keyfile` for a
+    certificate of our own; without these it trusts whom the system trusts.
+    """
+    scheme = urlsplit(url).scheme
+    if scheme not in SCHEMES:
+        raise ConfigError(f"bus.url has scheme '{scheme}': {_SCHEMES_HELP}")
     # We reconnect ourselves, because what is sent again depends on what has landed.
-    return Redis.from_url(
-        url,
-        protocol=2,
-        socket_timeout=None,
-        socket_connect_timeout=5.0,
-        retry=Retry(NoBackoff(), 0),
-        health_check_interval=0,
-    )
+    options: dict[str, Any] = {
+        "protocol": 2,
+        "socket_timeout": None,
+        "socket_connect_timeout": 5.0,
+        "retry": Retry(NoBackoff(), 0),
+        "health_check_interval": 0,
+    }
+    return ClusterClient.at(url, **options) if scheme in CLUSTER_SCHEMES else Redis.from_url(url, **options)
 
 
 @asynccontextmanager
@@ -61,7 +74,7 @@ def not_permitted(error: BusUnavailable) -> bool:
     """Tell whether the server refuses this user, which waiting does not change. The cause may lie a few errors deep."""
     cause: BaseException | None = error
     while cause is not None and not isinstance(cause, AuthenticationError | NoPermissionError):
-        cause = cause.__cause__
+        cause = cause.__cause__ or cause.__context__
     return cause is not None
 
 
@@ -72,9 +85,12 @@ async def check_server(client: Client, url: str) -> None:
     BusUnavailable when it cannot be reached.
     """
     async with reaching(url):
-        info = await client.info("memory")
-    policy = info.get("maxmemory_policy", "noeviction")
-    if policy != "noeviction":
+        if isinstance(client, ClusterClient):
+            await client.known()
+            infos = [await client.info("memory", target_nodes=node) for node in client.get_primaries()]
+        else:
+            infos = [await client.info("memory")]
+    for policy in {info.get("maxmemory_policy", "noeviction") for info in infos} - {"noeviction"}:
         raise ConfigError(
             f"Redis at {describe(url)} has maxmemory-policy {policy}, which deletes streams when memory is short: "
             "run 'CONFIG SET maxmemory-policy noeviction' and put it in its configuration"

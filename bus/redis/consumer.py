@@ -1,49 +1,32 @@
-"""Reads streams for one consumer group: nothing skipped, nothing lost unnoticed, order kept per stream."""
+"""The reading end of a group: finds the streams that it wants, as they appear, and reads them all."""
 
-from collections.abc import Awaitable, Callable, Sequence
-from typing import Any, Final, TypeAlias
+from collections.abc import Callable, Sequence
+from typing import Final
 
-import structlog
-from redis.exceptions import ResponseError
-
-from bus import metrics
-from bus.clock import MILLISECOND, Clock
-from bus.errors import Poison
-from bus.events import Dead, Event
-from bus.frames import Frame, decode_frame
-from bus.interface import Delivery, Group, Loss
-from bus.redis.append import parse_id
+from bus.clock import Clock
+from bus.frames import Frame
+from bus.interface import Delivery, Group
 from bus.redis.connection import ANSWER_DEADLINE, Client, reaching
-from bus.redis.wire import Command, Wire
+from bus.redis.group_reader import GroupReader
 from bus.streams import StreamNames
-
-log = structlog.get_logger(__name__)
-
-Entry: TypeAlias = tuple[bytes, dict[bytes, bytes] | None]
-Answer: TypeAlias = Sequence[tuple[bytes, Sequence[Entry]]]
 
 LOOK_FOR_STREAMS: Final = 0.5
 """Seconds between two looks at the directory of streams."""
-CLAIM_INTERVAL: Final = 15.0
-CLAIM_IDLE: Final = 60.0
-"""Seconds after which an entry that another consumer holds counts as stuck."""
-EVENTS_PER_FRAME_AT_FIRST: Final = 8.0
 
 
-class _Cursor:
-    """How far one stream is read: `seen` the last frame delivered, `pending` where re-reading our own stands."""
-
-    __slots__ = ("acked", "pending", "seen_entry", "seen_seq")
-
-    def __init__(self, entry: str, seq: int) -> None:
-        self.acked = entry
-        self.seen_entry = entry
-        self.seen_seq = seq
-        self.pending: str | None = "0"
+async def wanted(client: Client, names: StreamNames, group: Group) -> set[str]:
+    """Return the streams that a group reads: of those listed now, and of the bus's own. Raises RedisError, OSError."""
+    listed = map(bytes.decode, await client.smembers(names.directory))
+    found = {name for name in listed if (parsed := names.parse(name)) and parsed.channel in group.channels}
+    if group.system:
+        found.update((names.system, names.dead))
+    if group.commands:
+        found.add(names.paper_commands)
+    return found
 
 
 class RedisConsumer:
-    """The reading end of one group. See `bus.interface.Consumer`."""
+    """All streams in one read, on one server. See `bus.interface.Consumer`."""
 
     def __init__(
         self,
@@ -51,262 +34,45 @@ class RedisConsumer:
         url: str,
         names: StreamNames,
         group: Group,
-        instance: str,
         clock: Clock,
-        publish: Callable[[Sequence[Event]], Awaitable[None]],
+        reader: Callable[[], GroupReader],
     ) -> None:
         self._client = client
-        self._wire = Wire(client)
         self._url = url
         self._names = names
         self._group = group
-        self._instance = instance
         self._clock = clock
-        self._publish = publish
-        self._cursors: dict[str, _Cursor] = {}
-        self._acks: list[Frame] = []
+        self._reader = reader()
         self._next_look = 0.0
-        self._next_claim = clock.monotonic() + CLAIM_INTERVAL
-        self._first_look = True
-        self._events_per_frame = EVENTS_PER_FRAME_AT_FIRST
+        self._from_now = group.start_at == "now"
 
     async def read(self, wait: float) -> Delivery:
         """Return the next frames; see `bus.interface.Consumer.read`."""
-        async with reaching(self._url, wait + ANSWER_DEADLINE):
-            if self._clock.monotonic() >= self._next_look:
+        if self._clock.monotonic() >= self._next_look:
+            async with reaching(self._url, ANSWER_DEADLINE):
                 await self._look_for_streams()
-            if not self._cursors:
-                await self._clock.sleep(min(wait, LOOK_FOR_STREAMS))
-                return Delivery([])
-            if any(cursor.pending is not None for cursor in self._cursors.values()):
-                await self._send_acks()
-                delivery = await self._read_own_pending()
-                if delivery.frames or delivery.losses:
-                    return delivery
-            if self._clock.monotonic() >= self._next_claim:
-                await self._send_acks()
-                self._next_claim = self._clock.monotonic() + CLAIM_INTERVAL
-                delivery = await self._claim_stuck()
-                if delivery.frames:
-                    return delivery
-            return await self._read_new(wait)
+        streams = len(self._reader.streams)
+        if not streams:
+            await self._clock.sleep(min(wait, LOOK_FOR_STREAMS))
+            return Delivery([])
+        return await self._reader.read(wait, streams)
+
+    async def _look_for_streams(self) -> None:
+        """Pick up streams that have appeared."""
+        for stream in sorted(await wanted(self._client, self._names, self._group) - set(self._reader.streams)):
+            await self._reader.open(stream, from_now=self._from_now)
+        # a group that reads from now on must not miss the beginning of a stream that is born while it runs
+        self._from_now = False
+        self._next_look = self._clock.monotonic() + LOOK_FOR_STREAMS
 
     async def ack(self, frames: Sequence[Frame]) -> None:
         """Acknowledge frames; the word travels with the next read, or with `close`."""
-        self._acks.extend(frames)
+        self._reader.ack(frames)
 
     async def rewind(self) -> None:
         """Start again with everything delivered and not acknowledged."""
-        for cursor in self._cursors.values():
-            cursor.pending = "0"
+        self._reader.rewind()
 
     async def close(self) -> None:
         """Send what was acknowledged last."""
-        try:
-            async with reaching(self._url):
-                await self._send_acks()
-        finally:
-            await self._wire.close()
-            await self._client.aclose()
-
-    # streams and groups
-
-    def _wanted(self, stream: str) -> bool:
-        parsed = self._names.parse(stream)
-        return parsed is not None and parsed.channel in self._group.channels
-
-    async def _look_for_streams(self) -> None:
-        """Pick up streams that have appeared, and make sure of our group on each."""
-        self._next_look = self._clock.monotonic() + LOOK_FOR_STREAMS
-        (listed,) = await self._wire.call([("SMEMBERS", self._names.directory)])
-        wanted = {name for name in map(bytes.decode, listed) if self._wanted(name)}
-        if self._group.system:
-            wanted.update((self._names.system, self._names.dead))
-        if self._group.commands:
-            wanted.add(self._names.paper_commands)
-        for stream in sorted(wanted - self._cursors.keys()):
-            await self._open(stream)
-        self._first_look = False
-
-    def _cursor_key(self, stream: str) -> str:
-        return "{" + stream + "}:cursor"
-
-    async def _open(self, stream: str) -> None:
-        saved = await self._client.hget(self._cursor_key(stream), self._group.name)
-        if saved:
-            entry, _, seq = saved.decode().partition(" ")
-            cursor = _Cursor(entry, int(seq))
-        else:
-            cursor = _Cursor("0", 0)
-        # a group that reads from now on must not miss the beginning of a stream that is born while it runs
-        start = "$" if self._group.start_at == "now" and self._first_look and not saved else cursor.acked
-        await self._ensure_group(stream, start)
-        self._cursors[stream] = cursor
-
-    async def _ensure_group(self, stream: str, start: str) -> None:
-        try:
-            await self._client.xgroup_create(stream, self._group.name, id=start, mkstream=True)
-        except ResponseError as error:
-            if not str(error).startswith("BUSYGROUP"):
-                raise
-
-    async def _recreate_groups(self) -> None:
-        """A stream or its group has vanished: create the groups again from what we have acknowledged, never at `$`."""
-        log.warning("consumer group is gone, creating it again", group=self._group.name)
-        for stream, cursor in self._cursors.items():
-            await self._ensure_group(stream, cursor.acked)
-            cursor.pending = "0"
-        await self._clock.sleep(0.1)
-
-    # reading
-
-    def _count(self) -> int:
-        """How many entries a stream to ask for, so that a delivery is about as big as the handler likes."""
-        return max(1, min(1_000, round(self._group.batch_events / self._events_per_frame / len(self._cursors))))
-
-    async def _read_own_pending(self) -> Delivery:
-        """Read what this consumer was given and has not acknowledged, as after a crash."""
-        cursors = {name: cursor.pending for name, cursor in self._cursors.items() if cursor.pending is not None}
-        answer = await self._guarded(
-            self._client.xreadgroup(self._group.name, self._instance, cursors, count=self._count())
-        )
-        if answer is None:
-            return Delivery([])
-        for name, entries in answer:
-            stream = name.decode()
-            self._cursors[stream].pending = entries[-1][0].decode() if entries else None
-        return await self._deliver(answer)
-
-    async def _claim_stuck(self) -> Delivery:
-        """Take over what a consumer that died is holding."""
-        claimed: list[tuple[bytes, Sequence[Entry]]] = []
-        for stream in self._cursors:
-            answer = await self._guarded(
-                self._client.xautoclaim(
-                    stream, self._group.name, self._instance, int(CLAIM_IDLE * 1000), count=self._count()
-                )
-            )
-            if answer and answer[1]:
-                # Redis 6.2 gives deleted entries as nil
-                claimed.append((stream.encode(), [entry for entry in answer[1] if entry is not None]))
-        return await self._deliver(claimed, in_sequence=False)
-
-    async def _read_new(self, wait: float) -> Delivery:
-        commands = self._ack_commands()
-        acks = len(self._acks)
-        commands.append((
-            "XREADGROUP", "GROUP", self._group.name, self._instance, "COUNT", self._count(),
-            "BLOCK", max(1, round(wait * 1000)), "STREAMS", *self._cursors, *[">"] * len(self._cursors),
-        ))  # fmt: skip
-        answers = await self._wire.call(commands, wait)
-        for refusal in answers:
-            if isinstance(refusal, ResponseError):
-                await self._refused(refusal)
-                return Delivery([])
-        del self._acks[:acks]
-        return await self._deliver([(name, _entries(entries)) for name, entries in answers[-1] or []])
-
-    async def _guarded(self, command: Awaitable[Any]) -> Any:
-        try:
-            return await command
-        except ResponseError as error:
-            await self._refused(error)
-            return None
-
-    async def _refused(self, error: ResponseError) -> None:
-        """Redis 7 says UNBLOCKED where 6.2 says NOGROUP when a stream vanishes; anything else is trouble."""
-        text = str(error)
-        if not ("NOGROUP" in text or "UNBLOCKED" in text or "no longer exists" in text):
-            raise error
-        await self._recreate_groups()
-
-    async def _deliver(self, answer: Answer, *, in_sequence: bool = True) -> Delivery:
-        frames: list[Frame] = []
-        losses: list[Loss] = []
-        for name, entries in answer:
-            stream = name.decode()
-            cursor = self._cursors[stream]
-            for entry_id, fields in entries:
-                entry = entry_id.decode()
-                frame = await self._decode(stream, entry, fields)
-                if frame is None:
-                    continue
-                if in_sequence:
-                    loss = await self._noticed_loss(frame, cursor)
-                    if loss:
-                        losses.append(loss)
-                frames.append(frame)
-        if frames:
-            average = sum(len(frame.events) for frame in frames) / len(frames)
-            self._events_per_frame += 0.2 * (max(1.0, average) - self._events_per_frame)
-        return Delivery(frames, losses)
-
-    async def _decode(self, stream: str, entry: str, fields: dict[bytes, bytes] | None) -> Frame | None:
-        """Decode an entry; what cannot be read goes to the dead-letter stream."""
-        if not fields:  # trimmed away while it was pending: its number is missed by the next frame
-            self._acks.append(Frame(stream, entry, 0, []))
-            return None
-        try:
-            frame, bad = decode_frame(stream, entry, fields)
-        except Poison as error:
-            await self._dead(entry, f"{stream}/{entry}", str(error), fields.get(b"events", repr(fields).encode()))
-            self._acks.append(Frame(stream, entry, 0, []))
-            return None
-        for one in bad:
-            await self._dead(entry, f"{stream}/{entry}#{one.index}", one.reason, one.payload)
-        return frame
-
-    async def _dead(self, entry: str, origin: str, reason: str, payload: bytes) -> None:
-        metrics.DEAD.labels(self._group.name).inc()
-        ts = parse_id(entry)[0] * MILLISECOND
-        await self._publish([Dead(ts, f"{self._group.name}:{origin}", origin, self._group.name, reason, payload)])
-
-    async def _noticed_loss(self, frame: Frame, cursor: _Cursor) -> Loss | None:
-        """A jump in frame numbers means that frames were trimmed away before we read them."""
-        expected = cursor.seen_seq + 1
-        before = cursor.seen_entry
-        if frame.seq > cursor.seen_seq or parse_id(frame.entry) > parse_id(before):
-            cursor.seen_entry, cursor.seen_seq = frame.entry, frame.seq
-        if frame.seq <= expected or expected == 1:
-            return None
-        # another consumer of the group may have them
-        if await self._client.xrange(frame.stream, f"({before}", f"({frame.entry}", count=1):
-            return None
-        metrics.LOST_FRAMES.labels(self._group.name).inc(frame.seq - expected)
-        return Loss(
-            frame.stream,
-            expected,
-            frame.seq - 1,
-            parse_id(before)[0] * MILLISECOND,
-            parse_id(frame.entry)[0] * MILLISECOND,
-        )
-
-    # acknowledging
-
-    def _ack_commands(self) -> list[Command]:
-        """Return the commands that acknowledge, and that note how far each stream is read."""
-        commands: list[Command] = []
-        by_stream: dict[str, list[Frame]] = {}
-        for frame in self._acks:
-            by_stream.setdefault(frame.stream, []).append(frame)
-        for stream, frames in by_stream.items():
-            commands.append(("XACK", stream, self._group.name, *[frame.entry for frame in frames]))
-            last = max(frames, key=lambda frame: parse_id(frame.entry)) if len(frames) > 1 else frames[0]
-            cursor = self._cursors[stream]
-            if last.seq and parse_id(last.entry) > parse_id(cursor.acked):
-                cursor.acked = last.entry
-                commands.append(("HSET", self._cursor_key(stream), self._group.name, f"{last.entry} {last.seq}"))
-        return commands
-
-    async def _send_acks(self) -> None:
-        if self._acks:
-            acks = len(self._acks)
-            for answer in await self._wire.call(self._ack_commands()):
-                if isinstance(answer, ResponseError):
-                    raise answer
-            del self._acks[:acks]
-
-
-def _entries(raw: Sequence[tuple[bytes, list[bytes]]]) -> list[Entry]:
-    """Pair the fields of entries as they come off the wire: name, value, name, value."""
-    return [(entry, dict(zip(flat[::2], flat[1::2], strict=True)) if flat else None) for entry, flat in raw]
+        await self._reader.close()

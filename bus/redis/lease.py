@@ -4,6 +4,7 @@ It is a key that expires; the append script checks it for each frame, so that wh
 writes nothing (https://martin.kleppmann.com/2016/02/08/how-to-do-distributed-locking.html, "fencing").
 """
 
+from collections.abc import Iterable
 from typing import Final
 
 from bus.clock import Clock
@@ -43,8 +44,21 @@ class RedisLease:
         self.owner = owner
 
     @property
+    def held(self) -> bool:
+        """Whether it was held when last asked for."""
+        return self._held
+
+    @property
     def _waiting(self) -> str:
-        return f"{self.key}:standby"
+        # in the key's own cluster slot
+        return f"{self.key}:standby" if self.key.startswith("{") else f"{{{self.key}}}:standby"
+
+    def fence_key(self, stream: str) -> str:  # noqa: ARG002 # on a cluster it does depend on it
+        """Return the key at which the append script sees who may write a stream."""
+        return self.key
+
+    def guard(self, streams: Iterable[str]) -> None:
+        """Do for streams what it takes that the lease covers them: nothing, where all keys can be seen at once."""
 
     async def renew(self) -> bool:
         """Take or keep the lease where nobody else has it, and say whether it is held. Raises BusUnavailable."""

@@ -6,7 +6,7 @@ written again with its old ids.
 """
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from random import Random
 from typing import Any, Final
 
@@ -28,7 +28,7 @@ from bus.redis.append import (
 from bus.redis.connection import ANSWER_DEADLINE, Client
 from bus.redis.outstream import Fence, OutStream, weight
 from bus.redis.overflow import Overflow
-from bus.redis.wire import Command, Wire
+from bus.redis.wire import Command, open_wire
 from bus.streams import StreamNames
 
 log = structlog.get_logger(__name__)
@@ -48,14 +48,14 @@ class Publisher:
 
     def __init__(self, client: Client, names: StreamNames, clock: Clock, random: Random) -> None:
         self._client = client
-        self._wire = Wire(client)
+        self._wire = open_wire(client)
         self._names = names
         self._clock = clock
         self._random = random
         self._streams: dict[str, OutStream] = {}
         self._routes: dict[tuple[str, type], OutStream] = {}
         self._listed: set[str] = set()
-        self._fences: dict[str, Fence] = {}
+        self._fences: dict[str, Callable[[str], Fence]] = {}
         self._queued = 0
         self._ring_bytes = 0
         self._wake = asyncio.Event()
@@ -75,15 +75,16 @@ class Publisher:
         if stream is None:
             name = self._names.of(event)
             fence = self._fences.get(key[0]) if isinstance(event, MarketEvent) else None
-            stream = self._routes[key] = self._streams.setdefault(name, OutStream(name, fence))
+            stream = self._streams.setdefault(name, OutStream(name, fence(name) if fence else None))
+            self._routes[key] = stream
         return stream
 
-    def fence(self, exchange: str, fence: Fence) -> None:
-        """From now on write an exchange's market streams only while this lease is held."""
+    def fence(self, exchange: str, fence: Callable[[str], Fence]) -> None:
+        """From now on write an exchange's market streams only while the lease of each is held."""
         self._fences[exchange] = fence
         for (named, _), stream in self._routes.items():
             if named == exchange and self._names.parse(stream.name):
-                stream.fence = fence
+                stream.fence = fence(stream.name)
 
     def use(self, overflow: Overflow) -> None:
         """From now on keep events there while the server is away; what waits there already goes out first."""

@@ -1,9 +1,20 @@
 """What handlers must remember over restarts, kept in Redis next to their read position."""
 
 from collections.abc import Mapping
+from typing import Final
 
 from bus.redis.connection import Client, reaching
 from bus.streams import StreamNames
+
+_SAVE: Final = """
+for at = 1, #ARGV, 2 do
+  if ARGV[at + 1] == '' then
+    redis.call('HDEL', KEYS[1], ARGV[at])
+  else
+    redis.call('HSET', KEYS[1], ARGV[at], ARGV[at + 1])
+  end
+end
+"""
 
 
 class RedisState:
@@ -25,11 +36,6 @@ class RedisState:
 
     async def save(self, handler: str, changes: Mapping[str, bytes]) -> None:
         """Store the changed values, all at once; an empty one is forgotten. Raises BusUnavailable."""
-        kept = {name: value for name, value in changes.items() if value}
-        gone = [name for name, value in changes.items() if not value]
-        async with reaching(self._url), self._client.pipeline(transaction=True) as pipeline:
-            if kept:
-                pipeline.hset(self._key(handler), mapping=kept)
-            if gone:
-                pipeline.hdel(self._key(handler), *gone)
-            await pipeline.execute()
+        flat = [part for pair in changes.items() for part in pair]
+        async with reaching(self._url):
+            await self._client.eval(_SAVE, 1, self._key(handler), *flat)

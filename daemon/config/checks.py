@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 
 from pydantic import SecretStr
 
-BUS_SCHEMES: Final = ("redis://", "rediss://", "redis+cluster://", "unix://")
+BUS_SCHEMES: Final = ("redis://", "rediss://", "redis+cluster://", "rediss+cluster://", "unix://")
 STORE_SCHEMES: Final = ("postgresql://", "postgres://")
 _QUOTES: Final = ("USDT", "USDC", "FDUSD", "TUSD", "USD", "EUR", "GBP", "TRY", "BTC", "ETH", "BNB")
 _HOST: Final = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[^:\[\]]*)(:\d+)?")

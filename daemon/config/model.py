@@ -48,8 +48,8 @@ class Bus(Section):
 
     url: Annotated[SecretStr, AfterValidator(checks.bus_url)] = Field(
         default=SecretStr("embedded"),
-        description='Redis or Valkey: "embedded", redis://…, rediss://…, redis+cluster://… or unix://…; file:/PATH '
-        "reads the URL from a file",
+        description='Redis or Valkey: "embedded", redis://…, unix://…, redis+cluster://… or with TLS rediss://…, '
+        "rediss+cluster://…; file:/PATH reads the URL from a file",
     )
     prefix: str = Field(
         default="md", pattern=r"^[A-Za-z0-9_-]{1,64}$", description="what every stream's name starts with"

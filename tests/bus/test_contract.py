@@ -17,11 +17,14 @@ from tests.bus.helpers import TRADES, Collecting, eventually, numbers, read_numb
 SYSTEM = Group("s", frozenset(), system=True)
 
 
-@pytest.fixture(params=["local", "redis"])
-async def bus(request: pytest.FixtureRequest, bus_prefix: str, valkey_url: str) -> AsyncIterator[EventBus]:
-    made: EventBus = (
-        LocalBus(bus_prefix) if request.param == "local" else await RedisBus.open(valkey_url, prefix=bus_prefix)
-    )
+@pytest.fixture(params=["local", "valkey_url", "cluster_url"])
+def url(request: pytest.FixtureRequest) -> str:
+    return "local" if request.param == "local" else str(request.getfixturevalue(request.param))
+
+
+@pytest.fixture
+async def bus(url: str, bus_prefix: str) -> AsyncIterator[EventBus]:
+    made: EventBus = LocalBus(bus_prefix) if url == "local" else await RedisBus.open(url, prefix=bus_prefix)
     yield made
     await made.close()
 

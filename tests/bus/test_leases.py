@@ -17,8 +17,8 @@ from tests.bus.helpers import Collecting, eventually, numbers, read_numbers, tra
 
 
 @pytest.fixture
-async def buses(valkey_url: str, bus_prefix: str):
-    opened = [await RedisBus.open(valkey_url, prefix=bus_prefix) for _ in range(2)]
+async def buses(redis_url: str, bus_prefix: str):
+    opened = [await RedisBus.open(redis_url, prefix=bus_prefix) for _ in range(2)]
     yield opened
     for bus in opened:
         await bus.close()
@@ -81,7 +81,9 @@ async def test_while_nobody_holds_the_lease_its_writer_waits_and_loses_nothing(b
     await lease.renew()
     await first.publish(trades(0, 5))
     await first.flush(5)
-    await first.client.delete(lease.key)  # as if it had expired while the server was away
+    await first.client.delete(
+        lease.fence_key(first.names.market("binance", "trade"))
+    )  # as if it had expired while the server was away
     await first.publish(trades(5, 10))
     with pytest.raises(BusUnavailable):
         await first.flush(0.3)
@@ -104,7 +106,7 @@ async def test_after_an_outage_the_one_that_held_the_lease_goes_first(buses, mon
         for lease in (one, other):
             with pytest.raises(BusUnavailable):
                 await lease.renew()
-    await buses[0].client.delete(one.key)
+    await buses[0].client.delete(f"{buses[0].names.prefix}:lease:feeds")
     assert [await other.renew(), await other.renew(), await one.renew(), await other.renew()] == [
         False,
         False,

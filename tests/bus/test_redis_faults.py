@@ -158,8 +158,8 @@ async def test_frames_trimmed_away_before_they_were_read_are_a_gap(server: Serve
 
 
 async def test_entries_held_by_a_consumer_that_died_are_claimed(server: Server, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr("bus.redis.consumer.CLAIM_IDLE", 0.05)
-    monkeypatch.setattr("bus.redis.consumer.CLAIM_INTERVAL", 0.05)
+    monkeypatch.setattr("bus.redis.group_reader.CLAIM_IDLE", 0.05)
+    monkeypatch.setattr("bus.redis.group_reader.CLAIM_INTERVAL", 0.05)
     dying = await RedisBus.open(server.url, instance="dying")
     consumer = await dying.consumer(TRADES)
     await dying.publish(trades(0, 10))

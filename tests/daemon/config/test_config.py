@@ -193,7 +193,12 @@ def test_where_the_file_is_looked_for(tmp_path):
 
 
 def test_valid_urls_are_taken():
-    for url in ("redis+cluster://a:1,b:2", "rediss://u:p%40@[::1]:6379/0", "unix:///run/redis.sock?db=1"):
+    for url in (
+        "redis+cluster://a:1,b:2",
+        "rediss+cluster://a:1,b:2?ssl_ca_certs=/ca.pem",
+        "rediss://u:p%40@[::1]:6379/0",
+        "unix:///run/redis.sock?db=1",
+    ):
         assert load(None, {"MARKETD_BUS__URL": url}).bus.url.get_secret_value() == url
     for dsn in ("postgresql://postgres@/postgres?host=/run/pg", "postgres://a:1,b:2/d"):
         assert load(None, {"MARKETD_STORE__DSN": dsn}).store.dsn.get_secret_value() == dsn

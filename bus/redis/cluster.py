@@ -1,0 +1,82 @@
+"""A client of Redis Cluster: keys are spread over several masters, each with replicas that take over.
+
+https://valkey.io/topics/cluster-spec/. Streams keep their names: each lies wholly in the slot that its name hashes to,
+and whatever the server touches together with a stream carries that name as hash tag, like `{md:binance:trade}:head`.
+"""
+
+from typing import Any, Final, cast
+from urllib.parse import urlsplit
+
+from redis.asyncio.cluster import ClusterNode, RedisCluster
+from redis.asyncio.connection import Connection, SSLConnection, parse_url
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
+from redis.exceptions import ConnectionError as NotConnected
+from redis.exceptions import RedisClusterException
+
+from bus.errors import ConfigError
+
+SCHEMES: Final = ("redis+cluster", "rediss+cluster")
+DEFAULT_PORT: Final = 6379
+CONNECTIONS: Final = 1_000
+"""Of one process to one node: reads block, so each stream of each handler has its own."""
+
+
+class ClusterClient(RedisCluster):
+    """redis-py's client, whose errors about the cluster as a whole are connection errors like all others."""
+
+    @classmethod
+    def at(cls, url: str, **options: Any) -> "ClusterClient":
+        """Return a client for `redis+cluster://user:password@host:port,host:port?option=value`. Raises ConfigError.
+
+        The nodes named are asked for the others; one that answers is enough.
+        """
+        parts = urlsplit(url)
+        user, at, hosts = parts.netloc.rpartition("@")
+        rest = f"{parts.path}?{parts.query}"
+        one_server = f"{parts.scheme.removesuffix('+cluster')}://{user}{at}"
+        found: list[dict[str, Any]] = [dict(parse_url(f"{one_server}{host}{rest}")) for host in hosts.split(",")]
+        nodes = [ClusterNode(one.pop("host", "localhost"), one.pop("port", DEFAULT_PORT)) for one in found]
+        secure = found[0].pop("connection_class", None) is SSLConnection
+        try:
+            return cls(
+                startup_nodes=nodes,
+                require_full_coverage=False,  # the streams of the other masters go on
+                max_connections=CONNECTIONS,
+                ssl=secure,
+                **{**options, **found[0]},
+            )
+        except (RedisClusterException, TypeError) as error:
+            raise ConfigError(f"bus.url: {error}") from error
+
+    async def execute_command(self, *args: Any, **kwargs: Any) -> Any:
+        """Send one command to the node that serves its key. Raises RedisError, OSError."""
+        try:
+            return await super().execute_command(*args, **kwargs)
+        except RedisClusterException as error:
+            raise NotConnected(str(error)) from error
+
+    async def known(self) -> None:
+        """Learn who serves what, where that is not known. Raises RedisError, OSError."""
+        try:
+            await self.initialize()
+        except RedisClusterException as error:
+            raise NotConnected(str(error)) from error
+
+    def node_for(self, key: str) -> ClusterNode:
+        """Return the master that serves a key, as far as is known. Raises redis.ConnectionError where none does."""
+        try:
+            return cast("ClusterNode", self.get_node_from_key(key))
+        except RedisClusterException as error:
+            raise NotConnected(str(error)) from error
+
+    async def aclose(self) -> None:
+        """Close all connections, also where the nodes in use were in doubt."""
+        await super().aclose()
+        await self.nodes_manager.aclose()
+        await self.nodes_manager.aclose("startup_nodes")
+
+
+def dial(node: ClusterNode) -> Connection:
+    """Return a connection of its own to a node; it opens at its first command."""
+    return node.connection_class(**{**node.connection_kwargs, "retry": Retry(NoBackoff(), 0)})
