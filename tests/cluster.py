@@ -55,8 +55,12 @@ class Node:
         self.process.kill()
         self.process.wait(5)
 
+    @property
+    def runs(self) -> bool:
+        return self.process is not None and self.process.poll() is None
+
     async def ask(self, *command: Any, **options: Any) -> Any:
-        async with Redis(host="127.0.0.1", port=self.port, protocol=2, socket_timeout=5, **options) as client:
+        async with Redis(host="127.0.0.1", port=self.port, protocol=2, socket_timeout=1, **options) as client:
             return await client.execute_command(*command)
 
 
@@ -97,26 +101,41 @@ class Cluster:
         info = await node.ask("CLUSTER", "INFO")
         return b"cluster_state:ok" in info and f"cluster_known_nodes:{len(self.nodes)}".encode() in info
 
-    async def master_of(self, key: str) -> Node:
-        """The node that serves a key, as the first node that answers says."""
+    async def master_of(self, key: str) -> Node | None:
+        """The node that serves a key: the one that says so of itself; None while there is none."""
         for node in self.nodes:
             try:
-                slot = await node.ask("CLUSTER", "KEYSLOT", key)
-                slots = await node.ask("CLUSTER", "SLOTS")
-            except (RedisError, OSError):
+                await node.ask("TYPE", key)
+            except (RedisError, OSError):  # MOVED, or nobody there
                 continue
-            port = next(master[1] for first, last, master, *_ in slots if first <= slot <= last)
-            return next(node for node in self.nodes if node.port == port)
-        raise AssertionError("no node answers")
+            if (await node.ask("ROLE"))[0] == b"master":
+                return node
+        return None
+
+    async def replica_of(self, master: Node) -> Node:
+        """A replica of a master, in sync with it."""
+        ports = [int(port) for _, port, _ in (await master.ask("ROLE"))[2]]
+        return next(node for node in self.nodes if node.port in ports)
+
+    async def healed(self) -> None:
+        """Wait until every master has its replica again."""
+        for node in self.nodes:
+            await _eventually(lambda node=node: _whole(node))
 
     def stop(self) -> None:
         for node in self.nodes:
-            if node.process is not None and node.process.poll() is None:
+            if node.runs:
                 node.kill()
 
 
 async def _in_sync(node: Node) -> bool:
-    return b"master_link_status:up" in await node.ask("INFO", "replication")
+    return (await node.ask("INFO", "replication")).get("master_link_status") == "up"
+
+
+async def _whole(node: Node) -> bool:
+    """A master with a replica that is there, or a replica that is in sync."""
+    info = await node.ask("INFO", "replication")
+    return info.get("master_link_status") == "up" or info.get("slave0", {}).get("state") == "online"
 
 
 async def _eventually(condition: Any) -> None:

@@ -4,6 +4,9 @@ https://valkey.io/topics/cluster-spec/. Streams keep their names: each lies whol
 and whatever the server touches together with a stream carries that name as hash tag, like `{md:binance:trade}:head`.
 """
 
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import Any, Final, cast
 from urllib.parse import urlsplit
 
@@ -12,18 +15,26 @@ from redis.asyncio.connection import Connection, SSLConnection, parse_url
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import ConnectionError as NotConnected
-from redis.exceptions import RedisClusterException
+from redis.exceptions import RedisClusterException, RedisError
 
 from bus.errors import ConfigError
 
 SCHEMES: Final = ("redis+cluster", "rediss+cluster")
 DEFAULT_PORT: Final = 6379
+NODE_DEADLINE: Final = 5.0
+"""Seconds after which a node that has not answered may be frozen or cut off; longer than any of the client's reads."""
+PROBE_DEADLINE: Final = 1.0
 CONNECTIONS: Final = 1_000
 """Of one process to one node: reads block, so each stream of each handler has its own."""
 
 
 class ClusterClient(RedisCluster):
-    """redis-py's client, whose errors about the cluster as a whole are connection errors like all others."""
+    """redis-py's client, whose errors about the cluster as a whole are connection errors like all others.
+
+    It notices a silent node without the library's own time-outs: on Python 3.11 those can swallow a cancellation.
+    """
+
+    _asking = False
 
     @classmethod
     def at(cls, url: str, **options: Any) -> "ClusterClient":
@@ -51,17 +62,38 @@ class ClusterClient(RedisCluster):
 
     async def execute_command(self, *args: Any, **kwargs: Any) -> Any:
         """Send one command to the node that serves its key. Raises RedisError, OSError."""
-        try:
+        async with self._noticing():
             return await super().execute_command(*args, **kwargs)
-        except RedisClusterException as error:
-            raise NotConnected(str(error)) from error
 
     async def known(self) -> None:
         """Learn who serves what, where that is not known. Raises RedisError, OSError."""
-        try:
+        async with self._noticing():
             await self.initialize()
+
+    @asynccontextmanager
+    async def _noticing(self) -> AsyncIterator[None]:
+        try:
+            async with asyncio.timeout(NODE_DEADLINE):
+                yield
+        except TimeoutError as error:
+            await self._leave_silent_nodes_out()
+            raise NotConnected("a node does not answer") from error
         except RedisClusterException as error:
             raise NotConnected(str(error)) from error
+
+    async def _leave_silent_nodes_out(self) -> None:
+        """Forget who serves what, and have it told by nodes that answer; by whom a silent one is replaced they know."""
+        if self._asking:
+            return
+        self._asking = True
+        try:
+            await self.aclose()
+            nodes = self.nodes_manager.startup_nodes
+            answers = await asyncio.gather(*map(_answers, nodes.values()))
+            left = {name: node for (name, node), answer in zip(nodes.items(), answers, strict=True) if answer}
+            self.nodes_manager.startup_nodes = left or nodes
+        finally:
+            self._asking = False
 
     def node_for(self, key: str) -> ClusterNode:
         """Return the master that serves a key, as far as is known. Raises redis.ConnectionError where none does."""
@@ -80,3 +112,16 @@ class ClusterClient(RedisCluster):
 def dial(node: ClusterNode) -> Connection:
     """Return a connection of its own to a node; it opens at its first command."""
     return node.connection_class(**{**node.connection_kwargs, "retry": Retry(NoBackoff(), 0)})
+
+
+async def _answers(node: ClusterNode) -> bool:
+    connection = dial(node)
+    try:
+        async with asyncio.timeout(PROBE_DEADLINE):
+            await connection.send_command("PING", check_health=False)
+            await connection.read_response()
+    except (RedisError, OSError, TimeoutError):
+        return False
+    finally:
+        await connection.disconnect(nowait=True)
+    return True

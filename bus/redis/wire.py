@@ -11,7 +11,7 @@ from typing import Any, Final, TypeAlias
 from redis.asyncio.connection import AbstractConnection
 from redis.exceptions import ResponseError
 
-from bus.redis.cluster import ClusterClient, dial
+from bus.redis.cluster import NODE_DEADLINE, ClusterClient, dial
 from bus.redis.connection import ANSWER_DEADLINE, Client
 
 Argument: TypeAlias = str | bytes | int
@@ -24,8 +24,9 @@ _KEY_AT: Final = {"EVALSHA": 3}
 class Wire:
     """Sends commands over a connection of its own, which is opened again after it broke."""
 
-    def __init__(self, connection: AbstractConnection) -> None:
+    def __init__(self, connection: AbstractConnection, deadline: float = ANSWER_DEADLINE) -> None:
         self._connection = connection
+        self._deadline = deadline
 
     async def call(self, commands: Sequence[Command], wait: float = 0.0) -> list[Any]:
         """Send all commands at once and return their answers; a refusal is returned as the ResponseError it is.
@@ -36,7 +37,7 @@ class Wire:
         connection = self._connection
         answers: list[Any] = []
         try:
-            async with asyncio.timeout(ANSWER_DEADLINE + wait):
+            async with asyncio.timeout(self._deadline + wait):
                 await connection.send_packed_command(connection.pack_commands(commands), check_health=False)
                 for _ in commands:
                     try:
@@ -66,8 +67,7 @@ class ClusterWire:
 
     async def call(self, commands: Sequence[Command], wait: float = 0.0) -> list[Any]:
         """See `Wire.call`; commands to one node keep their order. When one node fails so does the whole call."""
-        async with asyncio.timeout(ANSWER_DEADLINE):
-            await self._client.known()
+        await self._client.known()
         shares: dict[str, list[int]] = {}
         for index, command in enumerate(commands):
             shares.setdefault(self._node_for(command), []).append(index)
@@ -86,7 +86,7 @@ class ClusterWire:
         at = command.index("STREAMS") + 1 if command[0] == "XREADGROUP" else _KEY_AT.get(str(command[0]), 1)
         node = self._client.node_for(str(command[at]))
         if node.name not in self._wires:
-            self._wires[node.name] = Wire(dial(node))
+            self._wires[node.name] = Wire(dial(node), NODE_DEADLINE)
         return str(node.name)
 
     async def close(self) -> None:
