@@ -32,11 +32,12 @@ def free_ports(count: int) -> list[int]:
 class Node:
     """One server of the cluster."""
 
-    def __init__(self, folder: Path, port: int, bus_port: int, options: tuple[str, ...]) -> None:
+    def __init__(self, folder: Path, port: int, bus_port: int, options: tuple[str, ...], password: str | None) -> None:
         self.folder = folder
         self.port = port
         self.bus_port = bus_port
         self._options = options
+        self._password = password
         self.process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
@@ -59,23 +60,37 @@ class Node:
     def runs(self) -> bool:
         return self.process is not None and self.process.poll() is None
 
-    async def ask(self, *command: Any, **options: Any) -> Any:
-        async with Redis(host="127.0.0.1", port=self.port, protocol=2, socket_timeout=1, **options) as client:
+    async def ask(self, *command: Any) -> Any:
+        async with Redis(port=self.port, password=self._password, protocol=2, socket_timeout=1) as client:
             return await client.execute_command(*command)
 
 
 class Cluster:
-    """`masters` nodes with a share of the slots each, and as many replicas of each as wanted."""
+    """`masters` nodes with a share of the slots each, and as many replicas of each as wanted.
 
-    def __init__(self, folder: Path, masters: int = 3, replicas: int = 0, options: tuple[str, ...] = ()) -> None:
+    `options` go to every server, `password` is that of its default user.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        masters: int = 3,
+        replicas: int = 0,
+        options: tuple[str, ...] = (),
+        password: str | None = None,
+    ) -> None:
         count = masters * (1 + replicas)
         ports = free_ports(2 * count)
-        self.nodes = [Node(folder / str(n), ports[2 * n], ports[2 * n + 1], options) for n in range(count)]
+        self.nodes = [Node(folder / str(n), ports[2 * n], ports[2 * n + 1], options, password) for n in range(count)]
         self._masters = masters
 
     @property
     def url(self) -> str:
         return "redis+cluster://" + ",".join(f"127.0.0.1:{node.port}" for node in self.nodes)
+
+    def url_of(self, user: str) -> str:
+        """The URL for a user whose password is his name."""
+        return self.url.replace("://", f"://{user}:{user}@")
 
     async def start(self) -> None:
         for node in self.nodes:
