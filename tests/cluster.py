@@ -4,6 +4,7 @@ import asyncio
 import signal
 import socket
 import subprocess
+from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -68,7 +69,8 @@ class Node:
 class Cluster:
     """`masters` nodes with a share of the slots each, and as many replicas of each as wanted.
 
-    `options` go to every server, `password` is that of its default user.
+    `options` go to every server, `password` is that of its default user; `fronts` are ports that they tell clients in
+    place of their own.
     """
 
     def __init__(
@@ -78,10 +80,15 @@ class Cluster:
         replicas: int = 0,
         options: tuple[str, ...] = (),
         password: str | None = None,
+        fronts: Sequence[int] = (),
     ) -> None:
         count = masters * (1 + replicas)
         ports = free_ports(2 * count)
-        self.nodes = [Node(folder / str(n), ports[2 * n], ports[2 * n + 1], options, password) for n in range(count)]
+        announced = [("--cluster-announce-port", str(port)) for port in fronts] or [()] * count
+        self.nodes = [
+            Node(folder / str(n), ports[2 * n], ports[2 * n + 1], (*options, *announced[n]), password)
+            for n in range(count)
+        ]
         self._masters = masters
 
     @property
