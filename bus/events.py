@@ -8,6 +8,8 @@ from typing import Final, Literal, TypeAlias
 
 import msgspec
 
+from bus.paper import AnyPaperEvent, PaperCommand
+
 Source: TypeAlias = Literal["ws", "rest", "backfill", "replay", "derived"]
 Side: TypeAlias = Literal["buy", "sell"]
 Level: TypeAlias = tuple[str, str]
@@ -179,13 +181,18 @@ class Quality(SystemEvent, frozen=True, gc=False, tag="quality"):
 
 
 class Task(SystemEvent, frozen=True, gc=False, tag="task"):
-    """Progress of a background task; `total` None while unknown."""
+    """Progress of a background task; `total` None while unknown.
+
+    `rate`: units done a second; `seconds_left`: what the rest takes at this rate; None where nobody knows yet.
+    """
 
     id: str
     kind: str
     state: TaskState
     done: int
     total: int | None = None
+    rate: float | None = None
+    seconds_left: float | None = None
 
 
 class Dead(SystemEvent, frozen=True, gc=False, tag="dead"):
@@ -204,7 +211,7 @@ class Dead(SystemEvent, frozen=True, gc=False, tag="dead"):
 
 AnyMarketEvent: TypeAlias = Trade | Ticker | Book | Candle | Funding | MarkPrice | OpenInterest | Liquidation
 AnySystemEvent: TypeAlias = Feed | Breaker | Gap | Quality | Task | Dead
-Event: TypeAlias = AnyMarketEvent | AnySystemEvent
+Event: TypeAlias = AnyMarketEvent | AnySystemEvent | AnyPaperEvent | PaperCommand
 
 MARKET_CHANNELS: Final = (
     "trade",
@@ -221,6 +228,6 @@ MARKET_CHANNELS: Final = (
 MARKET_EVENTS: Final = (Trade, Ticker, Book, Candle, Funding, MarkPrice, OpenInterest, Liquidation)
 
 
-def event_type(event: MarketEvent | SystemEvent) -> str:
+def event_type(event: msgspec.Struct) -> str:
     """Return the value of an event's `type` key on the wire."""
     return str(event.__struct_config__.tag)

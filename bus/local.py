@@ -8,6 +8,7 @@ from typing import Final
 from bus.errors import BusUnavailable
 from bus.events import Event
 from bus.frames import MAX_EVENTS, Frame
+from bus.handler import StateStore
 from bus.interface import Delivery, Group, Lease
 from bus.streams import StreamNames
 
@@ -55,9 +56,9 @@ class _Group:
 class LocalBus:
     """See `bus.interface.EventBus`."""
 
-    def __init__(self, prefix: str = "md") -> None:
+    def __init__(self, prefix: str = "md", state: StateStore | None = None) -> None:
         self.names = StreamNames(prefix)
-        self.state = LocalState()
+        self.state: StateStore = state or LocalState()
         self._streams: dict[str, _Stream] = {}
         self._groups: dict[str, _Group] = {}
         self._changed = asyncio.Condition()
@@ -94,6 +95,11 @@ class LocalBus:
     async def tail(self, exchange: str, channel: str, since: int) -> list[Event]:  # noqa: ARG002 # it has no times
         """See `EventBus.tail`."""
         return [event for frame in self.frames(self.names.market(exchange, channel)) for event in frame.events]
+
+    async def newest(self, stream: str) -> Event | None:
+        """See `EventBus.newest`."""
+        frames = self.frames(stream)
+        return frames[-1].events[-1] if frames else None
 
     async def flush(self, deadline: float) -> None:  # nothing is ever under way
         """See `EventBus.flush`."""
@@ -150,6 +156,8 @@ class LocalConsumer:
     def _wanted(self) -> list[_Stream]:
         names = self._bus.names
         own = {names.system, names.dead} if self._group.system else set()
+        if self._group.commands:
+            own.add(names.paper_commands)
         return [
             stream
             for name, stream in self._bus._streams.items()  # noqa: SLF001 # as above

@@ -2,25 +2,29 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 
 from bus.errors import UsageError
 from bus.handler import Handler
+from bus.interface import EventBus
 from daemon.exchanges import contiguous
 from daemon.nearest import did_you_mean
 from handlers.books import BookWatch
 from handlers.gaps import GapHandler, Stored
 from handlers.metrics import MetricsHandler
+from handlers.paper.service import PaperHandler
 from handlers.persistence import PersistenceHandler
 from handlers.validation import ValidationHandler
 
-HANDLERS: Mapping[str, Callable[[str], Handler]] = {
-    "validation": lambda _: ValidationHandler(),
-    "gaps": lambda dsn: GapHandler(contiguous(), Stored(dsn)),
-    "persistence": PersistenceHandler,
-    "books": lambda _: BookWatch(),
-    "metrics": lambda _: MetricsHandler(),
+HANDLERS: Mapping[str, Callable[[str, EventBus], Handler]] = {
+    "validation": lambda *_: ValidationHandler(),
+    "gaps": lambda dsn, _: GapHandler(contiguous(), Stored(dsn)),
+    "persistence": lambda dsn, _: PersistenceHandler(dsn),
+    "books": lambda *_: BookWatch(),
+    "paper": lambda dsn, bus: PaperHandler(dsn, partial(bus.newest, bus.names.paper)),
+    "metrics": lambda *_: MetricsHandler(),
 }
-"""Every subscriber and how it is made from the database's DSN; adding one is its file and its line here."""
+"""Every subscriber and how it is made from the database's DSN and the bus; adding one is its file and its line here."""
 
 _ROLES = ("all", "collect", "handle")
 
