@@ -111,7 +111,7 @@ async def _start(wired: Wired, stack: AsyncExitStack, *, demo: bool) -> None:
         bus=bus_check(bus), store=store_check(supervisor, wired.clock, wired.pool), roles=supervisor.check
     )
     for name in wired.roles.handlers:
-        subscription = Subscription(bus, HANDLERS[name](wired.urls.dsn), wired.clock, wired.random)
+        subscription = Subscription(bus, HANDLERS[name](wired.urls.dsn, wired.config), wired.clock, wired.random)
         wired.subscriptions.append(subscription)
         supervisor.start(f"handle:{name}", subscription.run)
     if wired.roles.collect:

@@ -19,6 +19,7 @@ Channel = Literal["trade", "ticker", "book", "candle", "funding", "open_interest
 Timeframe = Literal[
     "1s", "1m", "3m", "5m", "15m", "30m", "1h", "2h", "4h", "6h", "8h", "12h", "1d", "3d", "1w", "1M",
 ]  # fmt: skip
+BuiltTimeframe = Literal["1m", "3m", "5m", "15m", "30m", "1h", "2h", "4h", "6h", "8h", "12h", "1d", "1w", "1M"]
 
 
 def _distinct(values: tuple[str, ...]) -> tuple[str, ...]:
@@ -170,6 +171,15 @@ class Log(Section):
     )
 
 
+class Candles(Section):
+    """[candles]: which candles are built where an exchange does not send them."""
+
+    timeframes: Annotated[tuple[BuiltTimeframe, ...], AfterValidator(_distinct)] = Field(
+        default=("1m", "5m", "15m", "1h", "4h", "1d"),
+        description="candles that are built, from one-minute candles or trades, where the exchange sends none",
+    )
+
+
 class Shutdown(Section):
     """[shutdown]: how the daemon ends."""
 
@@ -237,6 +247,7 @@ class Config(Section):
     store: Store = Store()
     http: Http = Http()
     log: Log = Log()
+    candles: Candles = Candles()
     shutdown: Shutdown = Shutdown()
     exchanges: tuple[Exchange, ...] = (Exchange(name="binance"),)
 
