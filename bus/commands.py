@@ -12,10 +12,18 @@ FINAL: Final = frozenset({"done", "failed", "rejected"})
 
 
 class Problem(NamedTuple):
-    """Why a command was not done: `code` for programs, `message` for people."""
+    """Why a command was not done: `code` for programs, `message` for people.
+
+    `retry_after`: seconds after which it is worth sending again, None where that does not help.
+    """
 
     code: str
     message: str
+    retry_after: float | None = None
+
+    def plain(self) -> dict[str, Any]:
+        """Return what goes out as JSON: `retry_after` only where there is one."""
+        return {key: value for key, value in self._asdict().items() if value is not None}
 
 
 class Reply(NamedTuple):
@@ -34,7 +42,7 @@ class Reply(NamedTuple):
         if self.status == "done" or self.result is not None:
             fields["result"] = json.dumps(self.result, default=str)
         if self.error is not None:
-            fields["error"] = json.dumps(self.error._asdict())
+            fields["error"] = json.dumps(self.error.plain())
         return {name: value for name, value in fields.items() if value}
 
 
@@ -47,5 +55,10 @@ def parse_reply(fields: Mapping[bytes, bytes]) -> Reply:
         text.get("command", ""),
         msgspec.convert(text.get("status"), ReplyStatus),
         json.loads(text["result"]) if "result" in text else None,
-        Problem(**json.loads(text["error"])) if "error" in text else None,
+        _problem(text["error"]) if "error" in text else None,
     )
+
+
+def _problem(text: str) -> Problem:
+    said = json.loads(text)
+    return Problem(said["code"], said["message"], said.get("retry_after"))

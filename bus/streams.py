@@ -1,8 +1,12 @@
 """Stream names: the one place that knows how an event's stream is called."""
 
-from typing import NamedTuple
+from typing import Final, Literal, NamedTuple, TypeAlias
 
 from bus.events import Dead, Event, MarketEvent, event_type
+
+Access: TypeAlias = Literal["operate", "trade", "read"]
+ACCESSES: Final[tuple[Access, ...]] = ("operate", "trade", "read")
+"""What senders of commands may do: everything, paper trading and reading, reading alone. Each has its own stream."""
 
 
 class StreamNames:
@@ -18,6 +22,14 @@ class StreamNames:
         self.directory = f"{prefix}:streams"
         """The set that holds every live market stream's name."""
         self._market: dict[tuple[str, type], str] = {}
+
+    def commands_for(self, access: Access) -> str:
+        """Return the command stream of those who may do so much, e.g. `md:commands:read`."""
+        return self.commands if access == "operate" else f"{self.commands}:{access}"
+
+    def place(self, client: str) -> str:
+        """Return the key of the hash in which a client's durable subscription keeps how far it has read."""
+        return f"{self.prefix}:client:{client}"
 
     def market(self, exchange: str, channel: str) -> str:
         """Return the stream of one exchange and channel, e.g. `md:binance:trade`."""

@@ -9,7 +9,7 @@ from typing import Final, Self
 import structlog
 
 from bus.errors import MarketdError
-from daemon.config import Endpoints, Exchange
+from daemon.config import Config, Endpoints, Exchange
 
 log = structlog.get_logger(__name__)
 
@@ -17,6 +17,13 @@ DEMO_EXCHANGE: Final = Exchange(name="simulated", symbols=("BTC/USDT", "ETH/USDT
 START_DEADLINE: Final = 15.0
 STOP_DEADLINE: Final = 3.0
 RATE: Final = 300
+
+
+def with_demo(config: Config, endpoints: Endpoints) -> Config:
+    """Return a configuration with the simulated exchange; live ones only where the configuration names them itself."""
+    own = config.exchanges if "exchanges" in config.model_fields_set else ()
+    kept = [exchange for exchange in own if exchange.name != DEMO_EXCHANGE.name]
+    return config.model_copy(update={"exchanges": (*kept, DEMO_EXCHANGE.model_copy(update={"endpoints": endpoints}))})
 
 
 class SimulatorProcess:

@@ -15,10 +15,10 @@ from bus.interface import Group
 from bus.leadership import Leadership
 from bus.local import LocalBus
 from bus.redis.connection import check_server, connect
-from daemon.collectors.exchange import ExchangeCollector, FeedSettings
+from daemon.collectors.exchange import ExchangeCollector
 from daemon.config import Config, Exchange
 from daemon.exchanges import load
-from daemon.exchanges.base import Endpoints
+from daemon.feeds import settings_of
 from daemon.servers import Urls, serve
 from migrations.runner import status
 
@@ -75,13 +75,9 @@ async def probe_exchange(config: Config, name: str) -> Result:
 
 
 async def probe(exchange: Exchange) -> Result:
-    """Collect from an exchange until its first event."""
+    """Collect from an exchange until its first event, or its list where no symbol is named."""
     translator = load(exchange.name)
-    endpoints = Endpoints(
-        exchange.endpoints.rest or translator.endpoints.rest,
-        exchange.endpoints.websocket or translator.endpoints.websocket,
-    )
-    settings = FeedSettings(exchange.symbols, exchange.channels, exchange.timeframes, endpoints)
+    settings = settings_of(exchange, translator.endpoints)
     bus = LocalBus()
     consumer = await bus.consumer(Group("probe", translator.channels, system=True))
     last = "no answer"
@@ -92,6 +88,8 @@ async def probe(exchange: Exchange) -> Result:
         try:
             async with asyncio.timeout(FIRST_DATA):
                 while not task.done():
+                    if collector.loaded and not collector.feeds:  # a rule has yet to choose them
+                        return Result(ok=True, text=f"answers, {len(collector.listing.instruments)} symbols")
                     delivery = await consumer.read(0.5)
                     for event in (event for frame in delivery.frames for event in frame.events):
                         if isinstance(event, MarketEvent):
@@ -103,4 +101,4 @@ async def probe(exchange: Exchange) -> Result:
         finally:
             task.cancel()
             await asyncio.gather(task, return_exceptions=True)
-    return Result(ok=False, text=f"no data within {FIRST_DATA:g} s from {endpoints.websocket}: {last}")
+    return Result(ok=False, text=f"no data within {FIRST_DATA:g} s from {settings.endpoints.websocket}: {last}")

@@ -4,11 +4,9 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import NamedTuple
 
+from bus.client import Client
 from bus.errors import MarketdError
 from bus.redis import RedisBus
-from bus.redis.commands import CommandClient
-from bus.redis.reader import StreamReader
-from bus.streams import StreamNames
 from daemon.config import Config
 from daemon.embedded.servers import EmbeddedServers, running_urls
 
@@ -56,24 +54,9 @@ async def serve(config: Config, *, bus: bool = True, store: bool = True) -> Asyn
         yield Urls(redis or servers.redis_url or "", dsn or servers.dsn or "")
 
 
-@asynccontextmanager
-async def open_reader(config: Config, *, exchange: str | None, channel: str | None) -> AsyncIterator[StreamReader]:
-    """Give a reader of the running daemon's streams."""
-    reader = StreamReader(reachable(config).redis, StreamNames(config.bus.prefix), exchange, channel)
-    try:
-        yield reader
-    finally:
-        await reader.close()
-
-
-@asynccontextmanager
-async def open_commands(config: Config) -> AsyncIterator[CommandClient]:
-    """Give a sender of commands to the running daemon."""
-    client = CommandClient(reachable(config).redis, StreamNames(config.bus.prefix))
-    try:
-        yield client
-    finally:
-        await client.close()
+def open_client(config: Config) -> Client:
+    """Return a client of the running daemon. Raises MarketdError when none runs."""
+    return Client(reachable(config).redis, prefix=config.bus.prefix, name="ctl")
 
 
 @asynccontextmanager

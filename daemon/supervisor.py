@@ -87,6 +87,13 @@ class Supervisor:
                 self._enter(role, "stopped")
         return not stuck
 
+    async def remove(self, *names: str) -> bool:
+        """End roles and forget them: they are not wanted any more. False as `stop`."""
+        stopped = await self.stop(*names)
+        for name in names:
+            self._roles.pop(name, None)
+        return stopped
+
     def status(self) -> Mapping[str, RoleStatus]:
         """Return how every role does, by name."""
         return {

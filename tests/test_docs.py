@@ -10,6 +10,7 @@ from bus import metrics
 from bus.events import MARKET_CHANNELS
 from daemon.cli.main import build_parser
 from daemon.config import reference
+from daemon.exchanges import names
 from daemon.simulator.faults.specs import KINDS
 
 README = (Path(__file__).parents[1] / "README.md").read_text()
@@ -47,6 +48,11 @@ def test_every_option_is_in_the_readme(command: str, option: str):
 @pytest.mark.parametrize("channel", MARKET_CHANNELS)
 def test_every_channel_is_in_the_readme(channel: str):
     assert f"`{channel}`" in README
+
+
+@pytest.mark.parametrize("name", names())
+def test_every_exchange_is_in_the_readme(name: str):
+    assert f"`{name}`" in README
 
 
 @pytest.mark.parametrize("kind", KINDS)

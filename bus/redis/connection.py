@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 from redis.asyncio import Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
-from redis.exceptions import RedisError
+from redis.exceptions import AuthenticationError, NoPermissionError, RedisError
 
 from bus.errors import BusUnavailable, ConfigError
 
@@ -55,6 +55,14 @@ async def reaching(url: str, deadline: float = ANSWER_DEADLINE) -> AsyncIterator
             yield
     except (RedisError, OSError, TimeoutError) as error:
         raise BusUnavailable(f"Redis at {describe(url)}: {error or 'no answer in time'}") from error
+
+
+def not_permitted(error: BusUnavailable) -> bool:
+    """Tell whether the server refuses this user, which waiting does not change. The cause may lie a few errors deep."""
+    cause: BaseException | None = error
+    while cause is not None and not isinstance(cause, AuthenticationError | NoPermissionError):
+        cause = cause.__cause__
+    return cause is not None
 
 
 async def check_server(client: Client, url: str) -> None:

@@ -8,13 +8,15 @@ from bus import metrics
 from bus.clock import MILLISECOND, Clock
 from bus.redis.append import EntryId, parse_id
 from bus.redis.connection import Client, reaching
-from bus.streams import StreamNames
+from bus.streams import ACCESSES, StreamNames
 
 log = structlog.get_logger(__name__)
 
 INTERVAL: Final = 5.0
 KEEP_MS: Final = 3_600_000
 """History left for readers without a group, such as other programs: an hour, within the cap."""
+KEEP_REPLIES_MS: Final = 600_000
+"""How long replies to commands stay: whoever asked has read them by then, and some are large."""
 
 
 class Janitor:
@@ -37,7 +39,8 @@ class Janitor:
         """Trim every stream once."""
         async with reaching(self._url):
             market = [name.decode() for name in await self._client.smembers(self._names.directory)]
-            for stream in [*market, self._names.system, self._names.dead, self._names.replies, self._names.commands]:
+            own = [self._names.system, self._names.dead, self._names.replies, *map(self._names.commands_for, ACCESSES)]
+            for stream in [*market, *own]:
                 await self._trim(stream)
 
     async def _trim(self, stream: str) -> None:
@@ -45,7 +48,8 @@ class Janitor:
         if not length:
             return
         read = await self._slowest(stream)
-        old = (self._clock.now() // MILLISECOND - KEEP_MS, 0)
+        keep = KEEP_REPLIES_MS if stream == self._names.replies else KEEP_MS
+        old = (self._clock.now() // MILLISECOND - keep, 0)
         if stream != self._names.dead:  # dead letters stay until the cap: somebody is to look at them
             await self._remove(stream, min(read, old) if read else old)
         if await self._client.xlen(stream) > self._max_entries:

@@ -2,26 +2,33 @@
 
 import asyncio
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack
+from functools import partial
 from importlib.metadata import version
 from random import Random
 
+import aiohttp
 import asyncpg
 import structlog
 
 from bus.clock import SystemClock
+from bus.leadership import Leadership
 from bus.redis import RedisBus
 from bus.redis.janitor import Janitor
 from bus.subscription import Subscription
 from daemon import logs
 from daemon.app.checks import bus_check, store_check
-from daemon.app.collecting import start_collectors
+from daemon.app.collecting import CONNECTIONS_AT_ONCE, Collecting, group_of
 from daemon.app.control import start_control
 from daemon.app.draining import drain_steps
+from daemon.app.reconfigure import Reconfiguration, reload_on_signal
 from daemon.app.tasks import start_tasks
 from daemon.app.wired import Wired
-from daemon.config import Config
+from daemon.config import Config, Exchange
+from daemon.config.running import RunningConfig
+from daemon.config.versions import Versions
+from daemon.demo import SimulatorProcess, with_demo
 from daemon.embedded.servers import EmbeddedServers
 from daemon.http import HttpServer
 from daemon.redact import register_url
@@ -36,10 +43,10 @@ from migrations.runner import migrate
 log = structlog.get_logger(__name__)
 
 
-async def run(config: Config, roles: Roles, *, demo: bool) -> int:
+async def run(config: Config, roles: Roles, read: Callable[[], Config], *, demo: bool) -> int:
     """Run the daemon until a signal ends it. Return 0 when everything was drained, 1 when that was cut short.
 
-    Raises ConfigError, BusUnavailable, StoreUnavailable when it cannot start.
+    `read` reads the configuration again. Raises ConfigError, BusUnavailable, StoreUnavailable when it cannot start.
     """
     logs.configure(config.log.level, config.log.format)
     for url in config.secret_urls():
@@ -62,15 +69,27 @@ async def run(config: Config, roles: Roles, *, demo: bool) -> int:
         pool = await stack.enter_async_context(
             asyncpg.create_pool(urls.dsn, min_size=0, max_size=4, timeout=10, command_timeout=30)
         )
-        wired = Wired(config, roles, clock, random, bus, urls, pool, supervisor, checks)
+        adapt = await _demo(supervisor, stack) if demo and roles.collect else _as_it_is
+        base = adapt(config)
+        wired = Wired(base, roles, clock, random, bus, urls, pool, supervisor, checks)
+        reconfiguration = Reconfiguration(wired)
+        running = RunningConfig(
+            base, Versions(pool), reconfiguration, lambda: adapt(read()), clock, writes=roles.collect
+        )
+        await reconfiguration.apply(await running.start())
         supervisor.start("watchdog", Watchdog(notifier).run)
-        await _start(wired, stack, demo=demo)
+        _start(wired)
+        if roles.collect:
+            await _collect(wired, stack, reconfiguration, base.exchanges)
+            start_control(wired, running, start_tasks(wired))
+        supervisor.start("configuration", running.follow)
+        supervisor.start("reload", partial(reload_on_signal, signals.reload, running))
         del checks["start"]
         log.info("marketd runs", version=version("marketd"), roles=str(roles), http=url)
         notifier.ready(f"running: {roles}")
         await _until_signal(signals, bus)
         notifier.stopping("draining")
-        complete = await supervisor.drain(drain_steps(wired), config.shutdown.deadline, signals.now)
+        complete = await supervisor.drain(drain_steps(wired), wired.config.shutdown.deadline, signals.now)
         log.info("marketd ends", drained=complete)
         return 0 if complete else 1
 
@@ -104,8 +123,19 @@ async def _stop_all(supervisor: Supervisor) -> None:
     await supervisor.stop(*supervisor.status())
 
 
-async def _start(wired: Wired, stack: AsyncExitStack, *, demo: bool) -> None:
-    """Start every part of this process's roles."""
+def _as_it_is(config: Config) -> Config:
+    return config
+
+
+async def _demo(supervisor: Supervisor, stack: AsyncExitStack) -> Callable[[Config], Config]:
+    """Start the simulated exchange; return what adds it to a configuration."""
+    simulator = await stack.enter_async_context(SimulatorProcess())
+    supervisor.start("simulator", simulator.watch)
+    return lambda config: with_demo(config, simulator.endpoints)
+
+
+def _start(wired: Wired) -> None:
+    """Start the checks and the handlers of this process."""
     supervisor, bus = wired.supervisor, wired.bus
     wired.checks.update(
         bus=bus_check(bus), store=store_check(supervisor, wired.clock, wired.pool), roles=supervisor.check
@@ -114,12 +144,24 @@ async def _start(wired: Wired, stack: AsyncExitStack, *, demo: bool) -> None:
         subscription = Subscription(bus, HANDLERS[name](wired.urls.dsn, wired.config), wired.clock, wired.random)
         wired.subscriptions.append(subscription)
         supervisor.start(f"handle:{name}", subscription.run)
-    if wired.roles.collect:
-        await start_collectors(wired, stack, demo=demo)
-        bus.spool(wired.config.data_dir / "spool", wired.config.bus.spool_max_bytes)
-        janitor = Janitor(bus.client, wired.urls.redis, bus.names, wired.clock, wired.config.bus.max_entries)
-        supervisor.start("janitor", janitor.run)
-        start_control(wired, start_tasks(wired))
+
+
+async def _collect(
+    wired: Wired, stack: AsyncExitStack, reconfiguration: Reconfiguration, exchanges: Sequence[Exchange]
+) -> None:
+    """Start what collects, in turns with the processes whose file names the same `exchanges`."""
+    bus, supervisor = wired.bus, wired.supervisor
+    connector = aiohttp.TCPConnector(limit=CONNECTIONS_AT_ONCE, limit_per_host=CONNECTIONS_AT_ONCE)
+    session = await stack.enter_async_context(aiohttp.ClientSession(connector=connector))
+    reconfiguration.group = await group_of(exchanges, bus.state)
+    leadership = Leadership("feeds", bus.lease(f"feeds:{reconfiguration.group}"), wired.clock)
+    wired.leaderships.append(leadership)
+    supervisor.start("lease", leadership.run)
+    reconfiguration.collecting = Collecting(wired, leadership, session)
+    await reconfiguration.collecting.bring(wired.config.exchanges)
+    bus.spool(wired.config.data_dir / "spool", wired.config.bus.spool_max_bytes)
+    janitor = Janitor(bus.client, wired.urls.redis, bus.names, wired.clock, wired.config.bus.max_entries)
+    supervisor.start("janitor", janitor.run)
 
 
 async def _until_signal(signals: Signals, bus: RedisBus) -> None:

@@ -3,39 +3,59 @@
 from collections.abc import Iterable
 from functools import partial
 from importlib.metadata import version
-from typing import Any
+from math import inf
 
+from bus.client import Client
 from daemon.app.wired import Wired
+from daemon.config.running import RunningConfig
 from daemon.control.audit import AuditLog
 from daemon.control.basic import log_level, ping, status
 from daemon.control.breakers import commands as breaker_commands
 from daemon.control.collectors import commands as collector_commands
-from daemon.control.command import Command, Commands
+from daemon.control.command import AnyCommand, Commands
+from daemon.control.config import commands as config_commands
 from daemon.control.gaps import commands as gap_commands
+from daemon.control.prices import prices_latest
 from daemon.control.server import ControlServer
+from daemon.prices import LatestPrices, PriceFeed
 
 
-def commands(wired: Wired, tasks: Iterable[Command[Any]]) -> list[Command[Any]]:
+def commands(
+    wired: Wired, running: RunningConfig, prices: LatestPrices, tasks: Iterable[AnyCommand]
+) -> list[AnyCommand]:
     """Return every command that this process understands; `tasks` are those about background tasks."""
     return [
         ping(wired.clock),
         status(version("marketd"), wired.supervisor.status, wired.checks),
         log_level(),
-        *collector_commands(wired.collectors, wired.supervisor),
+        *collector_commands(wired.collectors, wired.supervisor, running),
+        *config_commands(running),
         *breaker_commands(wired.collectors),
         *gap_commands(wired.pool, wired.bus.publish, wired.clock),
+        prices_latest(prices, wired.collectors, wired.clock),
         *tasks,
     ]
 
 
-def start_control(wired: Wired, tasks: Iterable[Command[Any]]) -> None:
+def start_prices(wired: Wired) -> LatestPrices:
+    """Start what keeps the latest prices, also while another process has the turn: so they are there at once."""
+    prices = LatestPrices()
+    names, clock, rng = wired.bus.names, wired.clock, wired.random
+    connect = partial(Client, wired.urls.redis, prefix=names.prefix, patience=inf, clock=clock, random=rng)
+    feed = PriceFeed(prices, connect, wired.pool, clock)
+    wired.supervisor.start("prices", feed.follow)
+    wired.supervisor.start("prices stored", feed.look)
+    return prices
+
+
+def start_control(wired: Wired, running: RunningConfig, tasks: Iterable[AnyCommand]) -> None:
     """Start the command server; it serves while it is this process's turn."""
     audit = AuditLog(wired.pool, wired.clock, wired.random)
     wired.supervisor.start("audit", audit.run)
     control = ControlServer(
         wired.bus.client,
         wired.bus.names,
-        Commands(commands(wired, tasks)),
+        Commands(commands(wired, running, start_prices(wired), tasks)),
         audit.record,
         clock=wired.clock,
         rng=wired.random,

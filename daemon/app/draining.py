@@ -3,19 +3,20 @@
 import asyncio
 from collections.abc import Awaitable, Callable
 from functools import partial
+from typing import Final
 
 from daemon.app.wired import Wired
 from daemon.supervisor import DrainStep
+
+CHANGING: Final = frozenset({"control", "configuration", "reload", "tasks"})
+"""What could start something anew while everything ends."""
 
 
 def drain_steps(wired: Wired) -> list[DrainStep]:
     """Collectors end first, then what they brought reaches the streams, then the handlers digest it."""
     supervisor = wired.supervisor
-    collecting = [
-        name
-        for name in supervisor.status()
-        if name.startswith(("fallback:", "collect:", "heal:")) or name in {"control", "tasks"}
-    ]
+    first = tuple(f"{what}:" for what in ("fallback", "select", "collect", "heal"))
+    collecting = [name for name in supervisor.status() if name.startswith(first) or name in CHANGING]
 
     async def hand_over() -> None:
         if any([await leadership.wanted() for leadership in wired.leaderships]):

@@ -12,9 +12,14 @@ from daemon.config import Config, find, load
 T = TypeVar("T")
 
 
+def where(args: Namespace) -> Path | None:
+    """Return the file that holds the configuration, None where there is none."""
+    return find(Path(args.config) if args.config else None, os.environ)
+
+
 def settings(args: Namespace) -> Config:
     """Load the configuration that the command line names. Raises ConfigError."""
-    return load(find(Path(args.config) if args.config else None, os.environ), os.environ)
+    return load(where(args), os.environ)
 
 
 def run_async(main: Coroutine[Any, Any, T]) -> T:

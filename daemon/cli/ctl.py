@@ -19,6 +19,9 @@ def add(commands: "argparse._SubParsersAction[Parser]") -> None:
     parser.add_argument(
         "--timeout", type=float, default=10.0, metavar="S", help="seconds to wait for a reply (default 10)"
     )
+    parser.add_argument(
+        "--expect-version", type=int, metavar="N", help="change the configuration only if it is at this version"
+    )
     parser.set_defaults(run=lambda args: run_async(_ctl(args)))
 
 
@@ -36,13 +39,18 @@ def _parse(arguments: list[str]) -> dict[str, Any]:
 
 
 async def _ctl(args: Namespace) -> int:
-    from daemon.cli.rendering import reply_text  # noqa: PLC0415 # start quickly
-    from daemon.servers import open_commands  # noqa: PLC0415
+    from daemon.cli.progress import Bar  # noqa: PLC0415 # start quickly
+    from daemon.cli.rendering import reply_text  # noqa: PLC0415
+    from daemon.servers import open_client  # noqa: PLC0415
 
     arguments = _parse(args.arguments)
-    async with open_commands(settings(args)) as client:
-        async for reply in client.send(args.name, arguments, deadline=args.timeout):
-            print(json.dumps(reply.fields()) if args.json else reply_text(reply), flush=True)  # noqa: T201 # this command's output
-            if reply.status in {"failed", "rejected"}:
-                return EXIT_FAILED
-    return EXIT_OK
+    async with open_client(settings(args)) as client:
+        with Bar(args.name) as bar:
+            async for reply in client.replies(
+                args.name, arguments, timeout=args.timeout, expect_version=args.expect_version
+            ):
+                if args.json:
+                    print(json.dumps(reply.fields()), flush=True)  # noqa: T201 # this command's output
+                elif not bar.show(reply):
+                    print(reply_text(reply), flush=True)  # noqa: T201 # the same
+    return EXIT_OK if reply.status == "done" else EXIT_FAILED

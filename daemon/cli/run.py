@@ -1,10 +1,12 @@
 """`marketd run`: the daemon, in the foreground."""
 
 import argparse
+import os
 from argparse import Namespace
 
-from daemon.cli.common import run_async, settings
+from daemon.cli.common import run_async, where
 from daemon.cli.parsing import Parser
+from daemon.config import Config, load
 
 
 def add(commands: "argparse._SubParsersAction[Parser]") -> None:
@@ -24,5 +26,9 @@ def _run(args: Namespace) -> int:
     from daemon.roles import Roles  # noqa: PLC0415
 
     roles = Roles.parse(args.role)
-    config = settings(args)
-    return run_async(app.run(config, roles, demo=args.demo))
+    path = where(args)
+
+    def read() -> Config:
+        return load(path, os.environ)
+
+    return run_async(app.run(read(), roles, read, demo=args.demo))

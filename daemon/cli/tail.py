@@ -3,7 +3,7 @@
 import argparse
 from argparse import Namespace
 
-from bus.events import MARKET_CHANNELS, Event
+from bus.events import MARKET_CHANNELS
 from daemon.cli.common import run_async, settings
 from daemon.cli.parsing import EXIT_OK, Parser
 
@@ -14,31 +14,24 @@ def add(commands: "argparse._SubParsersAction[Parser]") -> None:
     parser.add_argument("--exchange", metavar="X", help="only this exchange")
     parser.add_argument("--symbol", metavar="S", help="only this symbol, e.g. BTC/USDT")
     parser.add_argument(
-        "--channel", metavar="C", choices=(*MARKET_CHANNELS, "system", "dead"), help="only this channel"
+        "--channel", metavar="C", choices=(*MARKET_CHANNELS, "system", "dead", "paper"), help="only this channel"
     )
     parser.add_argument("--json", action="store_true", help="one JSON object per line")
     parser.add_argument("--count", metavar="N", type=int, help="stop after N events")
     parser.set_defaults(run=lambda args: run_async(_tail(args)))
 
 
-def _wanted(event: Event, symbol: str | None) -> bool:
-    return symbol is None or getattr(event, "symbol", None) == symbol
-
-
 async def _tail(args: Namespace) -> int:
     from daemon.cli.rendering import event_json, event_line  # noqa: PLC0415 # start quickly
-    from daemon.servers import open_reader  # noqa: PLC0415
+    from daemon.servers import open_client  # noqa: PLC0415
 
     show = event_json if args.json else event_line
     left = args.count
-    async with open_reader(settings(args), exchange=args.exchange, channel=args.channel) as frames:
-        async for frame in frames:
-            for event in frame.events:
-                if not _wanted(event, args.symbol):
-                    continue
-                print(show(event), flush=True)  # noqa: T201 # this command's output
-                if left is not None:
-                    left -= 1
-                    if left <= 0:
-                        return EXIT_OK
+    async with open_client(settings(args)) as client:
+        async for event in client.subscribe(exchange=args.exchange, channel=args.channel, symbol=args.symbol):
+            print(show(event), flush=True)  # noqa: T201 # this command's output
+            if left is not None:
+                left -= 1
+                if left <= 0:
+                    break
     return EXIT_OK

@@ -4,6 +4,7 @@ import asyncio
 import functools
 import itertools
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
+from decimal import Decimal
 from random import Random
 from typing import Any, Final, Literal
 from urllib.parse import urlsplit
@@ -18,6 +19,7 @@ from bus.events import Breaker, Event, Trade
 from bus.interface import EventBus
 from bus.leadership import Leadership
 from daemon.collectors.board import FeedBoard
+from daemon.collectors.closes import ClosePoller
 from daemon.collectors.connection import Surroundings
 from daemon.collectors.dialler import Dialler
 from daemon.collectors.gate import Gate
@@ -81,7 +83,10 @@ class ExchangeCollector:
         self.listing = Listing(exchange, self.rest, self._intake, self._outbox, clock, random)
         """The exchange's symbols."""
         self._worker = RequestWorker(exchange, self.rest, self._intake, self._outbox, clock, random)
-        self._poller = Poller(exchange, self.rest, self._intake, self._board, self._outbox, clock, random)
+        self._poller = Poller(
+            exchange, self.rest, self._intake, self._board, self._outbox, lambda: self.settings.interval, clock, random
+        )
+        self._closes = ClosePoller(self.name, self.history, self._board, self._outbox, bus.state, clock, random)
         self._dialler = Dialler(exchange, session, self._gate, clock)
         self._numbers = itertools.count(1)
         self._tasks: set[asyncio.Task[None]] = set()
@@ -191,6 +196,17 @@ class ExchangeCollector:
             yield page.events
             request = page.next
 
+    async def volumes(self) -> Mapping[str, Decimal]:
+        """Ask what was traded in 24 hours, in quote currency, by symbol; nothing where the exchange does not tell.
+
+        Raises ExchangeUnavailable, RequestRefused, MalformedFrame.
+        """
+        found: dict[str, Decimal] = {}
+        for request in self._exchange.volumes_requests():
+            body = await self.rest.get(request)
+            found |= self._intake.volumes(request, body, self.rest.url(request))
+        return found
+
     async def resync_book(self, symbol: str, reason: str) -> None:
         """Have one symbol's book start anew from a snapshot, without touching anything else."""
         feed = FeedKey(symbol, "book")
@@ -295,8 +311,10 @@ class ExchangeCollector:
         """Give each feed to a poll, or to a connection that has room for its streams."""
         room = self._exchange.limits.feeds_per_connection
         for feed in feeds:
-            if self._exchange.polls(feed) is not None:
-                self._polls[feed] = self._keep("poll", functools.partial(self._poller.run, feed))
+            at_close = feed.timeframe in self.settings.at_close
+            if at_close or self._exchange.polls(feed) is not None:
+                poller = self._closes if at_close else self._poller
+                self._polls[feed] = self._keep("poll", functools.partial(poller.run, feed))
                 continue
             size = len(self._exchange.streams(feed))
             url = self._exchange.url(self.settings.endpoints.websocket, feed)

@@ -1,6 +1,7 @@
 """Where an exchange's bytes become events: stamps, translates, and sets aside what cannot be translated."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from decimal import Decimal
 from typing import Final
 from urllib.parse import urlsplit, urlunsplit
 
@@ -88,6 +89,15 @@ class Intake:
             return self._exchange.page(request, body, recv)
         except MalformedFrame as error:
             self._outbox.say(self._letter(recv, origin, str(error), body))
+            raise
+
+    def volumes(self, request: Request, body: bytes, origin: str) -> Mapping[str, Decimal]:
+        """Translate an answer about volumes. Raises MalformedFrame, as `page`."""
+        self._answers.inc()
+        try:
+            return self._exchange.volumes(request, body)
+        except MalformedFrame as error:
+            self._outbox.say(self._letter(self._stamp(1), origin, str(error), body))
             raise
 
     def oversized(self, origin: str, reason: str) -> Event:

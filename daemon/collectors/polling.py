@@ -1,5 +1,6 @@
 """Asks again and again for what an exchange does not stream, such as open interest."""
 
+from collections.abc import Callable
 from random import Random
 from typing import Final
 
@@ -15,8 +16,10 @@ from daemon.exchanges.base import Exchange, FeedKey, Request
 
 log = structlog.get_logger(__name__)
 
-INTERVAL: Final = 30.0
-"""Seconds between two polls of a feed; what is polled changes slowly."""
+DEADLINE: Final = 30.0
+"""Seconds for one poll."""
+LOOK: Final = 1.0
+"""Seconds between two looks at the interval, which may be changed meanwhile."""
 JITTER: Final = 0.1
 """Part of the interval by which a poll may come earlier or later, so that feeds do not ask in step."""
 
@@ -26,13 +29,15 @@ class Poller:
 
     def __init__(
         self, exchange: Exchange, rest: RestClient, intake: Intake, board: FeedBoard, outbox: Outbox,
-        clock: Clock, random: Random,
+        interval: Callable[[], float], clock: Clock, random: Random,
     ) -> None:  # fmt: skip
+        """`interval`: seconds between two polls of a feed, as configured at present."""
         self._exchange = exchange
         self._rest = rest
         self._intake = intake
         self._board = board
         self._outbox = outbox
+        self._interval = interval
         self._clock = clock
         self._random = random
 
@@ -42,11 +47,16 @@ class Poller:
             request = self._exchange.polls(feed)
             if request is not None:
                 await self._poll(feed, request)
-            await self._clock.sleep(INTERVAL * self._random.uniform(1 - JITTER, 1 + JITTER))
+            await self._pause(self._random.uniform(1 - JITTER, 1 + JITTER))
+
+    async def _pause(self, share: float) -> None:
+        began = self._clock.monotonic()
+        while (left := began + self._interval() * share - self._clock.monotonic()) > 0:
+            await self._clock.sleep(min(left, LOOK))
 
     async def _poll(self, feed: FeedKey, request: Request) -> None:
         try:
-            body = await self._rest.get(request, INTERVAL)
+            body = await self._rest.get(request, DEADLINE)
         except (ExchangeUnavailable, RequestRefused) as error:
             log.warning("poll failed", exchange=self._exchange.name, symbol=feed.symbol, reason=str(error))
             self._exchange.failed(request)

@@ -1,7 +1,7 @@
 """Which feeds to deliver, and which of them an exchange can deliver at all."""
 
 import difflib
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 from bus.errors import ConfigError
@@ -16,10 +16,16 @@ class FeedSettings:
     channels: Sequence[str]
     timeframes: Sequence[str]
     endpoints: Endpoints
+    further: Sequence[FeedKey] = ()
+    """Feeds beside those of all symbols and channels."""
+    interval: float = 30.0
+    """Seconds between two polls of what the exchange does not stream."""
+    at_close: Collection[str] = ()
+    """Timeframes of the candles that are asked for after each close instead of streamed."""
 
     def keys(self) -> list[FeedKey]:
         """Return every feed that these settings mean, each once."""
-        return feeds_of(self.symbols, self.channels, self.timeframes)
+        return list(dict.fromkeys([*feeds_of(self.symbols, self.channels, self.timeframes), *self.further]))
 
 
 def feeds_of(symbols: Sequence[str], channels: Sequence[str], timeframes: Sequence[str]) -> list[FeedKey]:

@@ -7,6 +7,7 @@ from typing import Final
 from pydantic import ValidationError
 
 from bus.errors import ConfigError
+from daemon.config.checks import split_address
 from daemon.config.layers import (
     CONFIG_VARIABLE,
     PREFIX,
@@ -18,7 +19,7 @@ from daemon.config.layers import (
     resolve_files,
     variable,
 )
-from daemon.config.model import Bus, Config, Endpoints, Exchange, Http, Log, Shutdown, Store, split_address
+from daemon.config.model import Bus, Config, Endpoints, Exchange, Feeds, Http, Log, Polling, Selection, Shutdown, Store
 from daemon.explain import Key, Location, explain, keys, spell
 
 __all__ = [
@@ -26,8 +27,11 @@ __all__ = [
     "Config",
     "Endpoints",
     "Exchange",
+    "Feeds",
     "Http",
     "Log",
+    "Polling",
+    "Selection",
     "Shutdown",
     "Store",
     "find",

@@ -9,16 +9,16 @@ from typing import Any, Final, NamedTuple
 
 import asyncpg
 import structlog
-from pydantic import JsonValue
 
 from bus.clock import SECOND, Clock
-from bus.commands import Problem
 from daemon.resilience.backoff import Backoff
 
 log = structlog.get_logger(__name__)
 
 WAITING: Final = 1_000
 """Records that wait for the database at most; beyond that they go to the log alone."""
+MAX_RESULT: Final = 4_096
+"""Characters of a result that are kept."""
 _DEADLINE: Final = 10.0
 _INSERT: Final = """
 insert into command_log (id, ts, client, command, args, status, result, error, finished_at)
@@ -28,7 +28,7 @@ on conflict do nothing
 
 
 class Record(NamedTuple):
-    """One command and what became of it; times are ns UTC."""
+    """One command and what became of it; times are ns UTC, result and error JSON as the sender got it."""
 
     id: str
     ts: int
@@ -36,8 +36,8 @@ class Record(NamedTuple):
     command: str
     args: Mapping[str, Any]
     status: str
-    result: JsonValue
-    error: Problem | None
+    result: str | None
+    error: str | None
     finished_at: int
 
 
@@ -81,25 +81,31 @@ class AuditLog:
             self._current = None
 
     async def _write(self, record: Record) -> None:
-        error = json.dumps(record.error._asdict()) if record.error else None
         await self._pool.execute(
             _INSERT,
             record.id,
             _moment(record.ts),
             record.client,
             record.command,
-            _jsonb(record.args),
+            _jsonb(json.dumps(record.args, default=str)),
             record.status,
-            _jsonb(record.result) if record.result is not None else None,
-            error,
+            _kept(record.result),
+            _jsonb(record.error) if record.error is not None else None,
             _moment(record.finished_at),
             timeout=_DEADLINE,
         )
 
 
-def _jsonb(value: Any) -> str:
-    """Spell a value for jsonb, which takes every character but NUL."""
-    return json.dumps(value, default=str).replace("\\u0000", "\\ufffd")
+def _kept(result: str | None) -> str | None:
+    """Leave large results out: what is read every second would fill the table."""
+    if result is None:
+        return None
+    return _jsonb(result) if len(result) <= MAX_RESULT else json.dumps({"omitted_characters": len(result)})
+
+
+def _jsonb(text: str) -> str:
+    """Spell JSON for jsonb, which takes every character but NUL."""
+    return text.replace("\\u0000", "\\ufffd")
 
 
 def _moment(ns: int) -> datetime:

@@ -7,9 +7,14 @@ from pydantic import Field, JsonValue
 from bus.errors import UsageError
 from daemon.collectors.exchange import ExchangeCollector
 from daemon.collectors.symbols import feeds_of
+from daemon.config import Exchange
 from daemon.config.model import Channel, Symbol, Timeframe
-from daemon.control.command import Arguments, Command
+from daemon.config.running import RunningConfig
+from daemon.control.command import AnyCommand, Arguments, Command, SignedCommand
+from daemon.control.config import DEADLINE, worded
+from daemon.control.request import Request
 from daemon.exchanges.base import FeedKey
+from daemon.feeds import configured, described
 from daemon.nearest import did_you_mean
 from daemon.supervisor import Supervisor
 
@@ -91,39 +96,65 @@ def collector_restart(collectors: Collectors, supervisor: Supervisor) -> Command
     return Command("collector.restart", OfExchange, run)
 
 
-def symbols_add(collectors: Collectors) -> Command[Feeds]:
-    """Make `symbols.add`: collects more symbols, channels or timeframes; the others are not touched."""
+def symbols_add(collectors: Collectors, running: RunningConfig) -> SignedCommand[Feeds]:
+    """Make `symbols.add`: collects more symbols, channels or timeframes from now on; the others are not touched."""
 
-    async def run(arguments: Feeds) -> JsonValue:
+    async def run(arguments: Feeds, request: Request) -> JsonValue:
         collector = find(collectors, arguments.exchange)
+        exchange = _exchange(running, collector.name)
         wanted = _feeds(arguments, collector)
         reasons = {feed: reason for feed in wanted if collector.loaded and (reason := collector.why_not(feed))}
         if reasons and len(reasons) == len(wanted):
             raise UsageError("; ".join(dict.fromkeys(reasons.values())))
-        await collector.add(feed for feed in wanted if feed not in reasons)
+        added = [feed for feed in wanted if feed not in reasons]
+        version = await _keep(running, exchange, [*configured(exchange), *added], request)
         return {
             "exchange": collector.name,
-            "added": [_named(feed) for feed in wanted if feed not in reasons],
+            "version": version,
+            "added": [_named(feed) for feed in added],
             "refused": [{**_named(feed), "reason": reason} for feed, reason in reasons.items()],
         }
 
-    return Command("symbols.add", Feeds, run)
+    return SignedCommand("symbols.add", Feeds, run, DEADLINE)
 
 
-def symbols_remove(collectors: Collectors) -> Command[Feeds]:
+def symbols_remove(collectors: Collectors, running: RunningConfig) -> SignedCommand[Feeds]:
     """Make `symbols.remove`: stops collecting; without channels all of a symbol."""
 
-    async def run(arguments: Feeds) -> JsonValue:
+    async def run(arguments: Feeds, request: Request) -> JsonValue:
         collector = find(collectors, arguments.exchange)
-        known = {feed.symbol for feed in collector.feeds}
+        exchange = _exchange(running, collector.name)
+        present = configured(exchange)
+        known = {feed.symbol for feed in present}
         for symbol in arguments.symbols:
+            if symbol not in known and exchange.select.active:
+                raise UsageError(f"{symbol} is not configured by name: change exchanges.{collector.name}.select")
             if symbol not in known:
-                raise UsageError(f"{symbol} is not collected from {collector.name}{did_you_mean(symbol, known)}")
-        gone = [feed for feed in collector.feeds if _meant(feed, arguments)]
-        await collector.remove(gone)
-        return {"exchange": collector.name, "removed": [_named(feed) for feed in gone]}
+                raise UsageError(f"{symbol} is not configured for {collector.name}{did_you_mean(symbol, known)}")
+        gone = [feed for feed in present if _meant(feed, arguments)]
+        kept = [feed for feed in present if feed not in gone]
+        if not kept and not exchange.select.active:
+            raise UsageError(
+                f"nothing would be left of {collector.name}: stop it with collector.stop, or give it up with "
+                f"config.set path=exchanges.{collector.name} value=null"
+            )
+        version = await _keep(running, exchange, kept, request)
+        return {"exchange": collector.name, "version": version, "removed": [_named(feed) for feed in gone]}
 
-    return Command("symbols.remove", Feeds, run)
+    return SignedCommand("symbols.remove", Feeds, run, DEADLINE)
+
+
+def _exchange(running: RunningConfig, name: str) -> Exchange:
+    """Return an exchange as configured; one that only stands in for others has nothing configured yet."""
+    named = (exchange for exchange in running.current.exchanges if exchange.name == name)
+    return next(named, None) or Exchange(name=name).model_copy(update={"symbols": ()})
+
+
+async def _keep(running: RunningConfig, exchange: Exchange, feeds: Iterable[FeedKey], request: Request) -> int:
+    """Have these feeds of an exchange configured, and return the version."""
+    patch = {"exchanges": {exchange.name: described(exchange, feeds)}}
+    comment = f"{request.command} {exchange.name}"
+    return await worded(running.set(patch, request.client, request.expect_version, comment))
 
 
 def _feeds(arguments: Feeds, collector: ExchangeCollector) -> list[FeedKey]:
@@ -146,15 +177,13 @@ def _named(feed: FeedKey) -> dict[str, JsonValue]:
     return named | ({"timeframe": feed.timeframe} if feed.timeframe else {})
 
 
-def commands(
-    collectors: Collectors, supervisor: Supervisor
-) -> Iterable[Command[Nothing] | Command[OfExchange] | Command[Feeds]]:
+def commands(collectors: Collectors, supervisor: Supervisor, running: RunningConfig) -> Iterable[AnyCommand]:
     """Return all commands about collectors."""
     return (
         collectors_list(collectors, supervisor),
         collector_start(collectors, supervisor),
         collector_stop(collectors, supervisor),
         collector_restart(collectors, supervisor),
-        symbols_add(collectors),
-        symbols_remove(collectors),
+        symbols_add(collectors, running),
+        symbols_remove(collectors, running),
     )

@@ -4,11 +4,11 @@ A new command is one small file that builds a `Command`, and one line where the 
 """
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from typing import Any, Final, Generic, TypeVar
+from typing import Any, Final, Generic, TypeAlias, TypeVar
 
 from pydantic import BaseModel, ConfigDict, JsonValue, ValidationError
 
-from daemon.control.request import Rejected
+from daemon.control.request import Rejected, Request
 from daemon.explain import explain
 from daemon.nearest import did_you_mean
 
@@ -25,16 +25,13 @@ class Arguments(BaseModel):
 A = TypeVar("A", bound=Arguments)
 
 
-class Command(Generic[A]):
-    """One command. `run` returns what goes out as the reply's `result`; a MarketdError is its way to fail."""
+class _Named(Generic[A]):
+    """What every command has: its name, its arguments, and the seconds that it may take."""
 
-    def __init__(
-        self, name: str, arguments: type[A], run: Callable[[A], Awaitable[JsonValue]], deadline: float = DEADLINE
-    ) -> None:
+    def __init__(self, name: str, arguments: type[A], deadline: float) -> None:
         self.name = name
         self.arguments = arguments
         self.deadline = deadline
-        self._run = run
 
     def parse(self, args: Mapping[str, Any]) -> A:
         """Validate arguments. Raises Rejected that names each wrong one."""
@@ -43,21 +40,49 @@ class Command(Generic[A]):
         except ValidationError as error:
             raise Rejected("bad_arguments", "; ".join(explain(error, self.arguments))) from None
 
-    async def run(self, arguments: A) -> JsonValue:
+
+class Command(_Named[A]):
+    """One command. `run` returns what goes out as the reply's `result`; a MarketdError is its way to fail."""
+
+    def __init__(
+        self, name: str, arguments: type[A], run: Callable[[A], Awaitable[JsonValue]], deadline: float = DEADLINE
+    ) -> None:
+        super().__init__(name, arguments, deadline)
+        self._run = run
+
+    async def run(self, arguments: A, request: Request) -> JsonValue:  # noqa: ARG002 # it does not matter who asks
         """Do it."""
         return await self._run(arguments)
+
+
+class SignedCommand(_Named[A]):
+    """A command that is told who asks, and which version of the configuration the sender has seen."""
+
+    def __init__(
+        self, name: str, arguments: type[A], run: Callable[[A, Request], Awaitable[JsonValue]],
+        deadline: float = DEADLINE,
+    ) -> None:  # fmt: skip
+        super().__init__(name, arguments, deadline)
+        self._run = run
+
+    async def run(self, arguments: A, request: Request) -> JsonValue:
+        """Do it."""
+        return await self._run(arguments, request)
+
+
+AnyCommand: TypeAlias = Command[Any] | SignedCommand[Any]
 
 
 class Commands:
     """The commands of a daemon, by name."""
 
-    def __init__(self, commands: Sequence[Command[Any]]) -> None:
+    def __init__(self, commands: Sequence[AnyCommand]) -> None:
         self._commands = {command.name: command for command in commands}
 
     def __contains__(self, name: str) -> bool:
         return name in self._commands
 
-    def find(self, name: str) -> Command[Any]:
+    def find(self, name: str) -> AnyCommand:
         """Return a command. Raises Rejected that names the nearest one."""
         try:
             return self._commands[name]

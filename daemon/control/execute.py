@@ -7,7 +7,7 @@ from pydantic import JsonValue
 
 from bus.clock import MILLISECOND, Clock
 from bus.commands import Problem, Reply, ReplyStatus
-from bus.errors import MarketdError
+from bus.errors import MarketdError, UsageError
 from daemon.control.command import Commands
 from daemon.control.request import Rejected, Request, Sender
 from daemon.redact import redact
@@ -21,6 +21,8 @@ async def execute(commands: Commands, request: Request, clock: Clock) -> Reply:
         result = await _run(commands, request, clock)
     except Rejected as error:
         return refuse(request, "rejected", error.code, str(error))
+    except UsageError as error:
+        return refuse(request, "rejected", "bad_arguments", str(error))
     except TimeoutError:
         return refuse(request, "failed", "timeout", "not done within the command's deadline")
     except MarketdError as error:
@@ -37,9 +39,11 @@ async def _run(commands: Commands, request: Request, clock: Clock) -> JsonValue:
         raise Rejected("expired", "the command had expired before it was read")
     arguments = command.parse(request.args)
     async with asyncio.timeout(command.deadline):
-        return await command.run(arguments)
+        return await command.run(arguments, request)
 
 
-def refuse(to: Request | Sender, status: ReplyStatus, code: str, message: str) -> Reply:
+def refuse(
+    to: Request | Sender, status: ReplyStatus, code: str, message: str, retry_after: float | None = None
+) -> Reply:
     """Word a reply that says why something was not done."""
-    return Reply(to.id, to.client, to.command, status, error=Problem(code, redact(message)))
+    return Reply(to.id, to.client, to.command, status, error=Problem(code, redact(message), retry_after))

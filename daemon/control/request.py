@@ -13,11 +13,15 @@ FIELDS: Final = ("command", "args", "id", "client", "expires", "expect_version")
 
 
 class Rejected(Exception):
-    """A request that is not carried out; `code` is for programs, the text for people."""
+    """A request that is not carried out; `code` is for programs, the text for people.
 
-    def __init__(self, code: str, message: str) -> None:
+    `retry_after`: seconds after which it is worth sending again, None where that does not help.
+    """
+
+    def __init__(self, code: str, message: str, retry_after: float | None = None) -> None:
         super().__init__(message)
         self.code = code
+        self.retry_after = retry_after
 
 
 class Request(NamedTuple):
@@ -42,6 +46,11 @@ class Sender(NamedTuple):
     command: str
 
 
+def size(fields: Mapping[bytes, bytes]) -> int:
+    """Return the bytes of an entry."""
+    return sum(len(name) + len(value) for name, value in fields.items())
+
+
 def sender(entry: str, fields: Mapping[bytes, bytes]) -> Sender:
     """Read what an answer needs, from any garbage; what is too long to be a name is left out."""
     return Sender(entry, _name(fields, "id") or entry, _name(fields, "client"), _name(fields, "command"))
@@ -49,9 +58,9 @@ def sender(entry: str, fields: Mapping[bytes, bytes]) -> Sender:
 
 def parse(entry: str, fields: Mapping[bytes, bytes]) -> Request:
     """Read a request. Raises Rejected with a sentence that names the field."""
-    size = sum(len(name) + len(value) for name, value in fields.items())
-    if size > MAX_BYTES:
-        raise Rejected("too_large", f"the command has {size} bytes; at most {MAX_BYTES} are taken")
+    bytes_sent = size(fields)
+    if bytes_sent > MAX_BYTES:
+        raise Rejected("too_large", f"the command has {bytes_sent} bytes; at most {MAX_BYTES} are taken")
     text = {_text("a field name", name): value for name, value in fields.items()}
     for name in text:
         if name not in FIELDS:

@@ -6,8 +6,8 @@ import msgspec
 
 from bus.clock import MILLISECOND
 from bus.errors import MalformedFrame
-from bus.events import Source
-from daemon.exchanges.base import Request
+from bus.events import Source, Trade
+from daemon.exchanges.base import Request, Span
 
 _LATEST: Final = 9_200_000_000_000  # ms; beyond it (year 2261) int64 nanoseconds end
 
@@ -36,3 +36,19 @@ def ceil_ms(time: int) -> int:
 def unreadable(request: Request, error: Exception) -> MalformedFrame:
     """Word what was wrong with the answer to a request."""
     return MalformedFrame(f"answer of {request.path}: {error or type(error).__name__}"[:200])
+
+
+def precedes(trade: Trade, span: Span) -> bool:
+    """Tell whether a trade comes before a span; ids, which rise, tell it exactly."""
+    if span.first_id is not None:
+        return int(trade.id) < int(span.first_id)
+    return trade.ts is not None and trade.ts < span.start
+
+
+def belongs(trade: Trade, span: Span) -> bool:
+    """Tell whether a trade belongs to a span."""
+    if precedes(trade, span):
+        return False
+    if span.last_id is not None:
+        return int(trade.id) <= int(span.last_id)
+    return trade.ts is not None and trade.ts <= span.end

@@ -8,12 +8,14 @@ no data). Times are passed in. A collector, a replay and a test drive a translat
 from abc import ABC, abstractmethod
 from collections import Counter, deque
 from collections.abc import Mapping, Sequence
+from decimal import Decimal
 from email.utils import parsedate_to_datetime
 from typing import ClassVar, Final, Literal, TypeAlias
 
 import msgspec
 
 from bus.clock import SECOND
+from bus.errors import MalformedFrame
 from bus.events import AnyMarketEvent, Quality, Source, Trade
 
 Translated: TypeAlias = AnyMarketEvent | Quality
@@ -188,6 +190,14 @@ class Exchange(ABC):
     @abstractmethod
     def instruments(self) -> Mapping[str, Instrument]:
         """The instruments by unified symbol; empty before the list was answered."""
+
+    def volumes_requests(self) -> Sequence[Request]:
+        """Return the calls that tell every symbol's volume, none where the exchange has no such calls."""
+        return ()
+
+    def volumes(self, request: Request, body: bytes | str) -> Mapping[str, Decimal]:  # noqa: ARG002 # as above
+        """Read what was traded in 24 hours, in quote currency, by unified symbol. Raises MalformedFrame."""
+        raise MalformedFrame(f"{self.name} tells no volumes")
 
     # subscribing
     @abstractmethod

@@ -2,6 +2,7 @@
 
 from abc import abstractmethod
 from collections.abc import Callable, Mapping, Sequence
+from decimal import Decimal
 from difflib import get_close_matches
 from typing import Any, ClassVar, Final, Literal, TypeAlias
 
@@ -81,6 +82,19 @@ class BinanceFamily(Exchange):
     def instruments(self) -> Mapping[str, Instrument]:
         """The instruments by unified symbol; empty before the list was answered."""
         return self._instruments
+
+    def volumes_requests(self) -> Sequence[Request]:
+        """Return the call that tells every symbol's volume."""
+        return [self.api.volumes()]
+
+    def volumes(self, request: Request, body: bytes | str) -> Mapping[str, Decimal]:
+        """Read what was traded in 24 hours, in quote currency, by unified symbol. Raises MalformedFrame."""
+        try:
+            found = rest.volumes(body)
+        except (MalformedFrame, *_UNDECODABLE) as error:
+            raise _unreadable(request, error) from error
+        named = self._instruments.values()
+        return {each.symbol: found[each.native] for each in named if each.native in found}
 
     def native(self, symbol: str) -> str:
         """Return Binance's name of a symbol. Raises ConfigError for one that the market does not have."""

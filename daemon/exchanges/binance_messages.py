@@ -197,6 +197,16 @@ class AggregateTradeAnswer(Struct, gc=False):
     m: bool
 
 
+class VolumeAnswer(Struct, gc=False):
+    """One element of GET /api/v3/ticker/24hr, "24hr ticker price change statistics".
+
+    {"symbol":"BNBBTC","lastPrice":"4.00000200","volume":"8913.30000000","quoteVolume":"15.30000000",…}
+    """
+
+    symbol: str
+    quoteVolume: Number  # noqa: N815 # Binance's name
+
+
 class KlineAnswer(Struct, array_like=True, gc=False):
     """One element of GET /api/v3/klines, "Kline/Candlestick data".
 

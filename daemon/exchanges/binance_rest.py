@@ -4,6 +4,7 @@ https://developers.binance.com/docs/binance-spot-api-docs/rest-api/market-data-e
 """
 
 from collections.abc import Mapping
+from decimal import Decimal
 from typing import Final
 
 import msgspec
@@ -19,6 +20,7 @@ from daemon.exchanges.binance_messages import (
     KlineAnswer,
     SymbolAnswer,
     TradeAnswer,
+    VolumeAnswer,
     nanoseconds,
 )
 from daemon.exchanges.decimals import check, check_levels
@@ -33,6 +35,7 @@ _depth = msgspec.json.Decoder(DepthAnswer)
 _trades = msgspec.json.Decoder(list[TradeAnswer])
 _aggregates = msgspec.json.Decoder(list[AggregateTradeAnswer])
 _klines = msgspec.json.Decoder(list[KlineAnswer])
+_volumes = msgspec.json.Decoder(list[VolumeAnswer])
 
 
 class Stamp(msgspec.Struct, frozen=True):
@@ -53,10 +56,15 @@ class Api(msgspec.Struct, frozen=True):
     trades_weight: int
     aggregates_weight: int
     candles_weight: int
+    volumes_weight: int
 
     def instruments(self) -> Request:
         """Ask for all symbols and their trading rules."""
         return Request("instruments", f"{self.root}/exchangeInfo", {}, self.instruments_weight)
+
+    def volumes(self) -> Request:
+        """Ask for the 24-hour statistics of all symbols."""
+        return Request("volumes", f"{self.root}/ticker/24hr", {}, self.volumes_weight)
 
     def depth(self, symbol: str, native: str) -> Request:
         """Ask for the best 1,000 levels of each side."""
@@ -86,7 +94,7 @@ class Api(msgspec.Struct, frozen=True):
         return Request("candles", f"{self.root}/klines", params, self.candles_weight, symbol, timeframe, span)
 
 
-SPOT: Final = Api("/api/v3", 20, 50, 25, 4, 2)
+SPOT: Final = Api("/api/v3", 20, 50, 25, 4, 2, 80)
 
 
 def page(api: Api, request: Request, body: bytes | str, stamp: Stamp) -> Page:
@@ -132,6 +140,13 @@ def instruments(body: bytes | str, exchange: str) -> dict[str, Instrument]:
         if instrument.active or instrument.symbol not in found:
             found[instrument.symbol] = instrument
     return found
+
+
+def volumes(body: bytes | str) -> dict[str, Decimal]:
+    """Read what was traded in 24 hours, in quote currency, by Binance's name of the symbol."""
+    answers = _volumes.decode(body)
+    check((), [answer.quoteVolume for answer in answers])
+    return {answer.symbol: Decimal(answer.quoteVolume) for answer in answers}
 
 
 def renamed(currency: str) -> str:

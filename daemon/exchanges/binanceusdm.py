@@ -53,8 +53,8 @@ class BinanceUsdm(BinanceFamily):
     polled: ClassVar[frozenset[str]] = frozenset({"open_interest"})
     bundled: ClassVar[frozenset[type]] = frozenset({MarkPrice, Funding})
     linked: ClassVar[bool] = True
-    # "Market Data Endpoints": weights of exchangeInfo, depth and klines at limit 1000, historicalTrades, aggTrades.
-    api: ClassVar[Api] = Api("/fapi/v1", 1, 20, 200, 20, 5)
+    # "Market Data Endpoints": weights of exchangeInfo, depth, trades, aggTrades, klines, ticker/24hr.
+    api: ClassVar[Api] = Api("/fapi/v1", 1, 20, 200, 20, 5, 40)
     decoders: ClassVar[Decoders] = Decoders(
         {
             "trade": messages.TradeMessage,

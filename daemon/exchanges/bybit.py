@@ -4,6 +4,7 @@ https://bybit-exchange.github.io/docs/v5/ws/connect
 """
 
 from collections.abc import Callable, Mapping, Sequence
+from decimal import Decimal
 from functools import partial
 from math import inf
 from typing import Any, ClassVar, Final, Literal, TypeAlias
@@ -96,6 +97,20 @@ class Bybit(Exchange):
     def instruments(self) -> Mapping[str, Instrument]:
         """The instruments by unified symbol; empty before the first list was answered."""
         return self._listings.instruments
+
+    def volumes_requests(self) -> Sequence[Request]:
+        """Return the calls that tell every symbol's volume, one for each category."""
+        return [rest.volumes_request(category) for category in CATEGORIES]
+
+    def volumes(self, request: Request, body: bytes | str) -> Mapping[str, Decimal]:
+        """Read what was traded in 24 hours, in quote currency, by unified symbol. Raises MalformedFrame."""
+        category = _asked(request)
+        try:
+            found = rest.volumes(body, category)
+        except (MalformedFrame, *_UNDECODABLE) as error:
+            raise unreadable(request, error) from error
+        named = [each for each in self.instruments.values() if _category(each) == category]
+        return {each.symbol: found[each.native] for each in named if each.native in found}
 
     # subscribing
     def streams(self, feed: FeedKey) -> Sequence[str]:

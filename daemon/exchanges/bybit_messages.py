@@ -161,6 +161,17 @@ class Answer(Struct, Generic[Item]):
     result: Listed[Item]
 
 
+class VolumeItem(Struct):
+    """One element of GET /v5/market/tickers; the turnover of inverse contracts is in their base, the volume in USD.
+
+    {"symbol":"BTCUSD","lastPrice":"16597.00","turnover24h":"2352.94950046","volume24h":"49337318",…}
+    """
+
+    symbol: str
+    turnover24h: Number
+    volume24h: Number
+
+
 class Filters(Struct):
     """The trading rules of a symbol: its priceFilter and lotSizeFilter, which differ between spot and contracts."""
 

@@ -6,6 +6,7 @@ spans more than one answer holds is asked in pieces, so that pages come in order
 
 from collections.abc import Mapping
 from datetime import UTC, datetime
+from decimal import Decimal
 from typing import Final
 
 import msgspec
@@ -25,6 +26,7 @@ from daemon.exchanges.bybit_messages import (
     InstrumentItem,
     Listed,
     TradeAnswer,
+    VolumeItem,
 )
 from daemon.exchanges.decimals import check, check_signed
 
@@ -40,12 +42,26 @@ _instruments = msgspec.json.Decoder(Answer[InstrumentItem])
 _trades = msgspec.json.Decoder(Answer[TradeAnswer])
 _candles = msgspec.json.Decoder(Answer[CandleAnswer])
 _fundings = msgspec.json.Decoder(Answer[FundingAnswer])
+_volumes = msgspec.json.Decoder(Answer[VolumeItem])
 
 
 def instruments_request(category: Category, cursor: str = "") -> Request:
     """Ask for the symbols that trade in a category; without a status Bybit lists those alone."""
     params = {"category": category, "limit": str(INSTRUMENTS_PAGE)} | ({"cursor": cursor} if cursor else {})
     return Request("instruments", "/v5/market/instruments-info", params, 1)
+
+
+def volumes_request(category: Category) -> Request:
+    """Ask for the 24-hour statistics of a category."""
+    return Request("volumes", "/v5/market/tickers", {"category": category}, 1)
+
+
+def volumes(body: bytes | str, category: Category) -> dict[str, Decimal]:
+    """Read what was traded in 24 hours, in quote currency, by Bybit's name of the symbol."""
+    items = _volumes.decode(body).result.list
+    texts = {item.symbol: item.volume24h if category == "inverse" else item.turnover24h for item in items}
+    check((), list(texts.values()))
+    return {symbol: Decimal(text) for symbol, text in texts.items()}
 
 
 def trades_request(instrument: Instrument, category: Category, span: Span) -> Request:

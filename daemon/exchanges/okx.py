@@ -122,6 +122,18 @@ class Okx(Exchange):
         """The instruments by unified symbol; empty before the first list was answered."""
         return self._listings.instruments
 
+    def volumes_requests(self) -> Sequence[Request]:
+        """Return the calls that tell every instrument's volume, one for each type."""
+        return [rest.volumes_request(kind) for kind in rest.TYPES]
+
+    def volumes(self, request: Request, body: bytes | str) -> Mapping[str, Decimal]:
+        """Read what was traded in 24 hours, in quote currency, by unified symbol. Raises MalformedFrame."""
+        try:
+            found = rest.volumes(body)
+        except (MalformedFrame, *_UNDECODABLE) as error:
+            raise unreadable(request, error) from error
+        return {self._natives[native]: volume for native, volume in found.items() if native in self._natives}
+
     # subscribing
     def streams(self, feed: FeedKey) -> Sequence[str]:
         """Return `channel:instrument` of what makes up a feed. Raises ConfigError for a feed that OKX lacks."""

@@ -170,6 +170,18 @@ class Answer(Struct, Generic[Item]):
     data: list[Item]
 
 
+class VolumeItem(Struct):
+    """One element of GET /api/v5/market/tickers; what has never traded has empty strings.
+
+    {"instType":"SWAP","instId":"LTC-USD-SWAP","last":"9999.99","volCcy24h":"2222","vol24h":"2222","ts":"1597026383085",…}
+    """
+
+    instType: str  # noqa: N815 # OKX's names
+    instId: str  # noqa: N815
+    last: Optional
+    volCcy24h: Optional  # noqa: N815
+
+
 class InstrumentItem(Struct):
     """One element of GET /api/v5/public/instruments; contracts have an underlying in place of base and quote.
 

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Mapping
 from contextlib import AsyncExitStack
+from functools import partial
 from random import Random
 from typing import Final
 
@@ -16,7 +17,7 @@ from bus.errors import StoreUnavailable
 from bus.redis import RedisBus
 from daemon.config import Config
 from daemon.history.download import Downloader
-from daemon.history.sources import Sources, configured_in
+from daemon.history.sources import Sources, configured
 from daemon.servers import serve
 from daemon.tasks.kinds import kinds
 from daemon.tasks.ledger import TaskLedger, TaskRecord
@@ -40,7 +41,7 @@ async def run_here(config: Config, kind: str, args: Mapping[str, JsonValue]) -> 
         bus = await RedisBus.open(urls.redis, prefix=config.bus.prefix, clock=clock, random=random)
         stack.push_async_callback(bus.close)
         pool = await stack.enter_async_context(asyncpg.create_pool(urls.dsn, min_size=0, max_size=2, timeout=10))
-        sources = Sources({}, configured_in(config), bus.state, clock, random)
+        sources = Sources({}, partial(configured, config), bus.state, clock, random)
         known = kinds(Downloader(urls.dsn, sources, clock))
         known.find(kind).parse(args)
         ledger = TaskLedger(pool)

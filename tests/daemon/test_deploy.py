@@ -23,8 +23,8 @@ def test_the_example_configuration_is_the_default_one():
 def test_the_example_configuration_names_every_key():
     section, named = "", set()
     for line in (DEPLOY / "marketd.example.toml").read_text().splitlines():
-        if header := re.fullmatch(r"\[\[?(\w+)(\]\])?\]?", line):
-            section = f"{header[1]}{'[]' if header[2] else ''}."
+        if header := re.fullmatch(r"(?:# )?\[\[?([\w.]+)(\]\])?\]?", line):
+            section = f"{header[1].replace('.', '[].')}{'[]' if header[2] else ''}."
         elif setting := re.match(r"(?:# )?([a-z_.]+) = ", line):
             named.add(section + setting[1])
     assert named == {key.name for key in reference()}

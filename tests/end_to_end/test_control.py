@@ -46,6 +46,12 @@ def test_symbols_come_and_go_without_touching_the_others(marketd: Marketd, simul
     assert "NOPE/USDT" in added["refused"][0]["reason"]
     wait_until("its trades come", lambda: any(symbol == "ETH/USDT" for symbol, _ in stream_trades(redis)))
     assert feeds(marketd)["ETH/USDT", "trade", ""] == "live"
+    assert {row["symbol"] for row in ctl(marketd, "prices.latest")} == {"BTC/USDT", "ETH/USDT"}
+    (bitcoin,) = ctl(marketd, "prices.latest", 'symbols=["BTC/USDT"]')
+    assert {"price", "change_24h", "change_24h_percent", "volume", "high_24h", "low_24h"} <= bitcoin.keys()
+    assert None not in bitcoin.values()
+    assert bitcoin["age"] < 10
+    assert "did you mean ETH/USDT" in refused(marketd, "prices.latest", 'symbols=["ETH/USDD"]')
 
     gone = ctl(marketd, "symbols.remove", "exchange=binance", 'symbols=["ETH/USDT"]')
     assert gone["removed"] == [{"symbol": "ETH/USDT", "channel": "trade"}]

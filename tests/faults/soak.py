@@ -197,6 +197,7 @@ def main() -> None:
             marketd, exchange, seconds=asked.seconds, per_minute=asked.per_minute, seed=asked.seed, spare=asked.spare
         )
     print("faults:", dict(done.faults))
+    print("resident MB every 5 s:", [round(size / 1e6) for size in done.rss])
     if done.latency:
         for share in (0.5, 0.99, 0.999):
             print(f"latency p{share * 100:g}: {done.latency[int(len(done.latency) * share)] * 1e3:.1f} ms")

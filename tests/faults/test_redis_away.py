@@ -6,9 +6,9 @@ from pathlib import Path
 
 from redis import Redis
 
-from tests.bus.test_redis_faults import Server
 from tests.end_to_end.harness import Marketd, Simulated, get, wait_until
 from tests.end_to_end.test_exactly_once import stream_trades, table_trades
+from tests.valkey import Server
 
 
 def rss(pid: int) -> int:

@@ -1,6 +1,7 @@
 """A whole collector: symbols, partition, requests, polls, changes at run time, crashes that stay where they are."""
 
 import asyncio
+from dataclasses import replace
 
 from aiohttp import web
 
@@ -276,3 +277,14 @@ async def test_only_a_few_requests_are_under_way_at_once(stage):
         for _ in range(5):
             under_way.release()
         await stage.until(lambda: len(stage.bus.of(Book)) == 5)
+
+
+async def test_the_interval_of_polls_can_be_changed_while_it_waits(stage):
+    async with stage.running(Tiny(silence=1e9), channels=["open_interest"]) as collector:
+        await stage.until(lambda: stage.bus.of(OpenInterest))
+        collector.settings = replace(collector.settings, interval=100.0)
+        await stage.pass_time(90)
+        assert len(stage.bus.of(OpenInterest)) == 1
+        collector.settings = replace(collector.settings, interval=10.0)
+        await stage.pass_time(25)
+        assert len(stage.bus.of(OpenInterest)) >= 3

@@ -9,7 +9,6 @@ import asyncpg
 import pytest
 
 from bus.clock import SystemClock
-from bus.commands import Problem
 from daemon.control import AuditLog, Record
 
 # As the migrations create it, and a constraint to break.
@@ -21,7 +20,7 @@ create table command_log (
 )
 """
 FIRST = Record(
-    "a", 1_700_000_000_000_000_000, "joe", "ping", {"x": [1]}, "done", {"pong": 1}, None, 1_700_000_001_000_000_000
+    "a", 1_700_000_000_000_000_000, "joe", "ping", {"x": [1]}, "done", '{"pong": 1}', None, 1_700_000_001_000_000_000
 )
 
 
@@ -61,7 +60,9 @@ async def test_a_command_is_written_once(pool, audit):
     await pool.execute(TABLE)
     audit.record(FIRST)
     audit.record(FIRST)
-    audit.record(FIRST._replace(id="b", client="", status="failed", result=None, error=Problem("failed", "why")))
+    audit.record(
+        FIRST._replace(id="b", client="", status="failed", result=None, error='{"code": "failed", "message": "why"}')
+    )
     first, second = await rows(pool, 2)
     assert (first["id"], first["client"]) == ("a", "joe")
     assert (json.loads(first["args"]), json.loads(first["result"])) == ({"x": [1]}, {"pong": 1})
@@ -84,6 +85,13 @@ async def test_what_the_database_cannot_hold_does_not_hold_up_the_rest(pool, aud
     audit.record(FIRST._replace(id="args", args={"x": "\0"}))
     (row,) = await rows(pool, 1)
     assert (row["id"], json.loads(row["args"])) == ("args", {"x": "\ufffd"})
+
+
+async def test_a_large_result_is_left_out(pool, audit):
+    await pool.execute(TABLE)
+    audit.record(FIRST._replace(result=json.dumps(["x" * 5_000])))
+    (row,) = await rows(pool, 1)
+    assert json.loads(row["result"]) == {"omitted_characters": 5_004}
 
 
 async def test_more_than_it_can_hold_goes_to_the_log(pool):

@@ -13,9 +13,9 @@ from redis.asyncio import Redis
 from bus.clock import MILLISECOND, SystemClock
 from bus.errors import MarketdError
 from bus.streams import StreamNames
-from daemon.control import Arguments, Command, Commands, ControlServer
+from daemon.control import Arguments, Command, Commands, ControlServer, rate
 from daemon.control.basic import log_level, ping, status
-from daemon.control.server import CONSUMER, GROUP
+from daemon.control.stream import CONSUMER, GROUP
 from daemon.supervisor import RoleStatus
 
 
@@ -40,6 +40,10 @@ class Counting:
         if self.error is not None:
             raise self.error
         return {"total": self.total, "price": Decimal("1.10")}
+
+
+async def nothing(_: Arguments) -> None:
+    """Do nothing."""
 
 
 @pytest.fixture(params=[2, 3], ids=["RESP2", "RESP3"])
@@ -74,6 +78,8 @@ async def serve(redis, names, counting, records):
             status("1.2.3", lambda: {"collector": role}, {"bus": lambda: (False, "away")}),
             log_level(),
             Command("add", Add, counting, deadline=0.3),
+            Command("paper.buy", Arguments, nothing),
+            Command("paper.hold", Add, counting),
         ]
     )
     tasks = []
@@ -104,8 +110,8 @@ class Client:
         self.names = names
         self.seen = 0
 
-    async def send(self, **fields) -> str:
-        return (await self.redis.xadd(self.names.commands, fields)).decode()
+    async def send(self, access="operate", **fields) -> str:
+        return (await self.redis.xadd(self.names.commands_for(access), fields)).decode()
 
     async def replies(self, count=1) -> list[dict]:
         """Wait for the next replies."""
@@ -169,7 +175,7 @@ async def test_what_was_sent_before_the_daemon_ran_is_done(serve, client):
     ("fields", "expected"),
     [
         ({"command": "pong"}, ("unknown_command", 'there is no command "pong"; did you mean ping?')),
-        ({"command": "zzz"}, ("unknown_command", "there are add, log.level, ping, status")),
+        ({"command": "zzz"}, ("unknown_command", "there are add, log.level, paper.buy, paper.hold, ping, status")),
         ({"command": "add"}, ("bad_arguments", "number is missing: what to add")),
         ({"command": "add", "args": '{"number": "x"}'}, ("bad_arguments", 'number = "x": should be a valid integer')),
         ({"command": "add", "args": '{"number": 1, "numbr": 2}'}, ("bad_arguments", "did you mean number?")),
@@ -299,12 +305,57 @@ async def test_lost_connections_are_survived(serve, client, names):
         assert (await client.ask(command="ping", id=f"after-{number}"))["id"] == f"after-{number}"
 
 
-async def test_old_commands_leave_the_stream_and_young_ones_stay(serve, client, redis, names):
-    await redis.xadd(names.commands, {"command": "ping", "id": "old"}, id="1000-1")
-    await redis.xadd(names.commands, {"command": "ping", "id": "older but unread"}, id="1000-2")
+@pytest.mark.parametrize(
+    ("access", "command", "expected"),
+    [
+        ("read", "ping", "done"),
+        ("trade", "ping", "done"),
+        ("operate", "paper.buy", "done"),
+        ("trade", "paper.buy", "done"),
+        ("read", "paper.buy", "belongs on {prefix}:commands:trade"),
+        ("read", "log.level", "belongs on {prefix}:commands"),
+        ("trade", "log.level", "belongs on {prefix}:commands"),
+        ("read", "pingg", "did you mean ping?"),
+    ],
+)
+async def test_a_stream_obeys_what_its_senders_may(serve, client, names, access, command, expected):
     serve()
-    assert [reply["id"] for reply in await client.replies(2)] == ["old", "older but unread"]
-    entry = await client.send(command="ping", id="young")
-    await client.replies()
-    await client.ask(command="ping")
-    assert (await redis.xrange(names.commands))[0][0].decode() == entry
+    reply = await client.ask(access=access, command=command)
+    if expected == "done":
+        assert reply["status"] == "done"
+    else:
+        assert reply["status"] == "rejected"
+        assert reply["error"]["message"].endswith(expected.format(prefix=names.prefix))
+
+
+async def test_an_id_taken_by_a_reader_is_free_for_an_operator(serve, client, counting):
+    serve()
+    await client.ask(access="read", command="ping", id="mine")
+    assert (await client.ask(command="add", args='{"number": 5}', id="mine"))["result"]["total"] == 5
+
+
+async def test_nobody_waits_behind_those_who_may_do_less(serve, client, counting):
+    counting.gate.clear()
+    serve()
+    await client.send(access="trade", command="paper.hold", args='{"number": 1}')
+    await asyncio.wait_for(counting.begun.wait(), 5)
+    assert (await client.ask(command="ping"))["status"] == "done"
+    counting.gate.set()
+    assert (await client.replies())[0]["status"] == "done"
+
+
+async def test_a_client_that_sends_too_much_is_told_to_wait_and_the_others_are_served(serve, client, monkeypatch):
+    monkeypatch.setattr(rate, "BURST", 3)
+    monkeypatch.setattr(rate, "PER_SECOND", 0.01)
+    serve()
+    for _ in range(5):
+        await client.send(command="ping", client="noisy")
+    replies = await client.replies(5)
+    assert [reply["status"] for reply in replies] == ["done"] * 3 + ["rejected"] * 2
+    assert replies[-1]["error"]["code"] == "rate_limited"
+    assert 90 < replies[-1]["error"]["retry_after"] <= 100
+    assert (await client.ask(command="ping", client="calm"))["status"] == "done"
+    assert (await client.ask(command="ping", client="noisy", args="x" * 5_000_000))["error"]["code"] == "rate_limited"
+    await client.ask(command="ping", client="calm")
+    entries = await client.redis.xrange(client.names.commands)
+    assert sum(len(value) for _, fields in entries for value in fields.values()) < 500

@@ -1,9 +1,11 @@
-"""Whatever bytes come from Bybit or OKX, they become well-formed events or MalformedFrame, and never anything else."""
+"""Whatever bytes come from an exchange, they become well-formed events or MalformedFrame, and never anything else."""
 
 import json
 from decimal import Decimal
 
 import bybit_payloads as bybit
+import coinbase_payloads as coinbase
+import kraken_payloads as kraken
 import okx_payloads as okx
 import pytest
 from hypothesis import given, settings
@@ -19,13 +21,27 @@ FRAMES = {
         bybit.tickers(**bybit.FULL), bybit.tickers("delta", lastPrice="1"), bybit.kline(), bybit.liquidations({}, {}),
         '{"success":true,"ret_msg":"pong","op":"ping"}',
     ],
+    "coinbase": [
+        coinbase.book(0, asks=[("21922", "1")], kind="snapshot"), coinbase.book(1), coinbase.trades(2),
+        coinbase.trades(3, coinbase.item(7), coinbase.item(8), kind="snapshot"), coinbase.ticker(4),
+        coinbase.candles(5), coinbase.candles(6, coinbase.bar(), coinbase.bar(1688998500)), coinbase.heartbeat(7),
+        '{"type":"error","message":"x"}',
+    ],
+    "kraken": [
+        kraken.book([("5.1", "2"), ("5.0", "1.50")], [("5.2", "0.3")], None, "snapshot"),
+        kraken.book([("5.1", "2.0")], (), kraken.checksum([("5.1", "2.0"), ("5.0", "1.50")], [("5.2", "0.3")])),
+        kraken.book((), [("5.2", "0.00")], kraken.checksum([("5.1", "2.0"), ("5.0", "1.50")], [])),
+        kraken.trade(), kraken.trade(7, "snapshot"), kraken.ticker(), kraken.ohlc(),
+        kraken.ohlc(kraken.ohlc_item("1"), kind="snapshot"), '{"channel":"heartbeat"}',
+        '{"error":"x","method":"subscribe","success":false,"req_id":1}',
+    ],
     "okx": [
         okx.trade(), okx.trade(channel="trades"), okx.book(-1, 1, "snapshot"), okx.book(1, 2), okx.ticker(),
         okx.candle(), okx.frame("funding-rate", [okx.FUNDING]), okx.frame("open-interest", [okx.INTEREST]),
         okx.frame("mark-price", [okx.MARK]), okx.liquidations({}, {}), '{"event":"error","code":"1","msg":"x"}',
     ],
 }  # fmt: skip
-MAKE = {"bybit": bybit.listed, "okx": okx.listed}
+MAKE = {"bybit": bybit.listed, "coinbase": coinbase.listed, "kraken": kraken.listed, "okx": okx.listed}
 ANSWERS = [
     bybit.answered(bybit.LISTS["linear"], "linear"), okx.answered(okx.LISTS["SWAP"]),
     bybit.answered([{"execId": "1", "price": "1", "size": "1", "side": "Buy", "time": "5"}]),
@@ -34,12 +50,14 @@ ANSWERS = [
     okx.answered([{"tradeId": "7", "px": "1", "sz": "1", "side": "buy", "ts": "5"}]),
     okx.answered([["5", "1", "1", "1", "1", "1", "1", "1", "1"]]),
     okx.answered([{"realizedRate": "0.1", "fundingTime": "5"}]),
+    kraken.answered(kraken.PAIRS),
+    kraken.answered({"X": [["5.1", "1", 1688669597.8277369, "b", "m", "", 7]], "last": "9"}),
+    kraken.answered({"X": [[1688671200, "3", "4", "2", "3", "3", "1.5", 23]], "last": 9}),
+    json.dumps({"products": coinbase.PRODUCTS}), json.dumps({"trades": [coinbase.item(7)]}),
+    json.dumps({"candles": [coinbase.bar()]}),
 ]  # fmt: skip
-FEEDS = [
-    FeedKey("BTC/USDT:USDT", "trade"),
-    FeedKey("BTC/USDT:USDT", "funding"),
-    FeedKey("BTC/USDT:USDT", "candle", "1m"),
-]
+SYMBOL = {"bybit": "BTC/USDT:USDT", "coinbase": "BTC/USD", "kraken": "BTC/USD", "okx": "BTC/USDT:USDT"}
+HISTORIES = [("trade", ""), ("funding", ""), ("candle", "1m")]
 POSITIVE = {"price", "bid", "ask", "last", "open", "high", "low", "close", "mark", "index"}
 NOT_NEGATIVE = {"amount", "bid_size", "ask_size", "volume", "quote_volume", "value"}
 
@@ -79,7 +97,7 @@ def offer(translator, frame: bytes | str) -> None:
         assert_sound(events)
 
 
-@pytest.mark.parametrize("name", ["bybit", "okx"])
+@pytest.mark.parametrize("name", sorted(MAKE))
 @settings(max_examples=150, deadline=None)
 @given(data=st.data())
 def test_cut_and_garbled_frames(name, data):
@@ -122,7 +140,7 @@ def spoiled(data, text: str) -> str:
     return json.dumps(changed(value, path, data.draw(odd_values | st.just(...))))
 
 
-@pytest.mark.parametrize("name", ["bybit", "okx"])
+@pytest.mark.parametrize("name", sorted(MAKE))
 @settings(max_examples=300, deadline=None)
 @given(data=st.data())
 def test_odd_values(name, data):
@@ -134,7 +152,7 @@ def test_odd_values(name, data):
         offer(translator, frame)
 
 
-@pytest.mark.parametrize("name", ["bybit", "okx"])
+@pytest.mark.parametrize("name", sorted(MAKE))
 @settings(max_examples=150, deadline=None)
 @given(data=st.data())
 def test_odd_answers(name, data):
@@ -148,8 +166,13 @@ def test_odd_answers(name, data):
         except MalformedFrame:
             continue
     translator = MAKE[name]()
-    for feed in FEEDS:
-        request = translator.history(feed, Span(1, 2**62))
+    feeds = [FeedKey(SYMBOL[name], *history) for history in HISTORIES]
+    for request in filter(None, [translator.polls(feed) for feed in feeds]):
+        try:
+            assert_sound(translator.answer(request, body, 5))
+        except MalformedFrame:
+            continue
+    for request in filter(None, [translator.history(feed, Span(1, 2**62)) for feed in feeds]):
         try:
             page = translator.page(request, body, 5)
         except MalformedFrame:

@@ -1,0 +1,380 @@
+"""Coinbase Advanced Trade, spot: trades, best bid and ask with 24-hour statistics, order book and candles.
+
+https://docs.cdp.coinbase.com/coinbase-app/advanced-trade-apis/websocket/websocket-overview
+"""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from math import inf
+from typing import ClassVar, Final, Literal, TypeAlias
+
+import msgspec
+
+from bus.errors import ConfigError, MalformedFrame
+from bus.events import Book, Source, Ticker, Trade
+from daemon.exchanges import coinbase_rest as rest
+from daemon.exchanges.answers import Stamp, unreadable
+from daemon.exchanges.base import (
+    Endpoints,
+    Exchange,
+    FeedKey,
+    Instrument,
+    Limits,
+    Notice,
+    Page,
+    Request,
+    Span,
+    Translated,
+)
+from daemon.exchanges.coinbase_frames import HEARTBEATS, notice, requests
+from daemon.exchanges.coinbase_market import Market
+from daemon.exchanges.coinbase_messages import (
+    BookEvent,
+    BookMessage,
+    CandlesMessage,
+    Envelope,
+    TickerMessage,
+    TickerUpdate,
+    TradesMessage,
+    levels,
+)
+from daemon.exchanges.decimals import above_zero, check_given, sound_trade
+from daemon.exchanges.listings import Listings
+from daemon.exchanges.rfc3339 import nanoseconds
+
+Events: TypeAlias = list[Translated]
+Handler: TypeAlias = Callable[[bytes, int, int], Events]
+
+_UNDECODABLE: Final = (msgspec.MsgspecError, ValueError, RecursionError)
+_CHANNELS: Final = {"trade": "market_trades", "ticker": "ticker", "book": "level2", "candle": "candles"}
+_STREAMED: Final = "5m"
+"""The one timeframe of the stream; candles of the others are polled."""
+_BEGINNING: Final = len(b'{"channel":"ticker"')
+"""Bytes of a frame that tell the channels of data apart."""
+
+_book = msgspec.json.Decoder(BookMessage).decode
+_trades = msgspec.json.Decoder(TradesMessage).decode
+_tickers = msgspec.json.Decoder(TickerMessage).decode
+_candles = msgspec.json.Decoder(CandlesMessage).decode
+_envelope = msgspec.json.Decoder(Envelope).decode
+
+
+class Coinbase(Exchange):
+    """The translator of Coinbase's spot products. Trades are single ones: there is no stream of aggregates."""
+
+    name: ClassVar[str] = "coinbase"
+    channels: ClassVar[frozenset[str]] = frozenset(_CHANNELS)
+    timeframes: ClassVar[frozenset[str]] = frozenset(rest.GRANULARITIES)
+    contiguous: ClassVar[bool] = True
+    endpoints: ClassVar[Endpoints] = Endpoints("https://api.coinbase.com", "wss://advanced-trade-ws.coinbase.com")
+    # https://docs.cdp.coinbase.com/coinbase-app/advanced-trade-apis/websocket/websocket-rate-limits: 8 connections and
+    # 8 messages a second for each address. Public REST calls: 10 a second, .../rest-api/rate-limits. A message that is
+    # lost breaks all books of its connection, so that one does not carry many.
+    limits: ClassVar[Limits] = Limits(
+        feeds_per_connection=40,
+        streams_per_message=40,
+        message_interval=0.25,
+        connects_per_minute=480,
+        lifetime=inf,
+        ping_interval=15,
+        silence=30,
+        weight=10,
+        weight_window=1,
+    )
+
+    def __init__(self, source: Source = "ws", trades: Literal["each", "aggregate"] = "each") -> None:
+        super().__init__(source, trades)
+        self._listings = Listings(self.name, "BTC/USD")
+        self._symbols: dict[str, str] = {}
+        self._aliases: dict[str, str] = {}
+        """What Coinbase streams in place of a symbol's own product, by symbol."""
+        self._markets: dict[str, Market] = {}
+        self._counts: dict[int, int] = {}
+        """The last `sequence_num` of each connection."""
+        self._answered = 0
+        """When the last answer came (ns): polls ask for candles from then on."""
+        self._handlers: dict[str, Handler] = {
+            "l2_data": self._books,
+            "market_trades": self._trades,
+            "ticker": self._tickers,
+            "candles": self._ohlc,
+        }
+        self._routes = {f'{{"channel":"{name}"'.encode()[:_BEGINNING]: read for name, read in self._handlers.items()}
+
+    # instruments
+    def instruments_requests(self) -> Sequence[Request]:
+        """Return the call that lists the spot products."""
+        return [rest.instruments_request()]
+
+    @property
+    def instruments(self) -> Mapping[str, Instrument]:
+        """The instruments by unified symbol; empty before the list was answered."""
+        return self._listings.instruments
+
+    # subscribing
+    def streams(self, feed: FeedKey) -> Sequence[str]:
+        """Return the channel and product that make up a feed; what is polled has none.
+
+        Raises ConfigError for a feed that Coinbase lacks, and for a product that it streams under another's name
+        ("-USDC based products", websocket-channels).
+        """
+        native = self._listings.find(feed.symbol).native
+        if feed.channel not in _CHANNELS:
+            raise ConfigError(f"coinbase has no channel {feed.channel!r}; it has {', '.join(sorted(_CHANNELS))}")
+        if feed.symbol in self._aliases:
+            raise ConfigError(f"coinbase streams {feed.symbol} as {self._aliases[feed.symbol]}: name that")
+        if feed.channel == "candle" and feed.timeframe not in rest.GRANULARITIES:
+            known = ", ".join(sorted(rest.GRANULARITIES))
+            raise ConfigError(f"coinbase has no timeframe {feed.timeframe!r}; it has {known}")
+        polled = feed.channel == "candle" and feed.timeframe != _STREAMED
+        return [] if polled else [f"{_CHANNELS[feed.channel]}:{native}"]
+
+    def url(self, websocket: str, feed: FeedKey) -> str:  # noqa: ARG002 # one URL carries everything
+        """Return the URL of market data."""
+        return websocket.rstrip("/")
+
+    def subscribe(self, streams: Sequence[str], message_id: int) -> Sequence[str]:  # noqa: ARG002 # messages have none
+        """Return the messages that subscribe, one for each channel."""
+        return requests("subscribe", streams)
+
+    def unsubscribe(self, streams: Sequence[str], message_id: int) -> Sequence[str]:  # noqa: ARG002 # as above
+        """Return the messages that end these subscriptions."""
+        return requests("unsubscribe", streams)
+
+    def connected(self, connection: int, url: str) -> None:  # noqa: ARG002 # all URLs are alike
+        """Begin to count a connection's messages."""
+        self._counts.pop(connection, None)
+
+    def ping(self) -> str | None:
+        """Return the request for heartbeats, which keep quiet subscriptions open; it is answered each time."""
+        return HEARTBEATS
+
+    # data
+    def parse(self, frame: bytes | str, recv: int, connection: int = 0) -> Events:
+        """Turn one frame into events. Raises MalformedFrame; a book that it was about begins anew."""
+        raw = frame.encode() if isinstance(frame, str) else frame
+        handler = self._routes.get(raw[:_BEGINNING])
+        try:
+            if handler is None:
+                return self._unrouted(raw, recv, connection)
+            return handler(raw, recv, connection)
+        except (MalformedFrame, *_UNDECODABLE) as error:
+            self._doubt(raw, connection)
+            raise MalformedFrame(f"{error or type(error).__name__}"[:200]) from error
+
+    def _unrouted(self, raw: bytes, recv: int, connection: int) -> Events:
+        """Find out what a frame is that does not begin with the name of a channel of data."""
+        value = msgspec.json.decode(raw)
+        channel = value.get("channel") if isinstance(value, dict) else None
+        handler = self._handlers.get(channel) if isinstance(channel, str) else None
+        if handler is not None:
+            return handler(raw, recv, connection)
+        if isinstance(channel, str):
+            self._late(_envelope(raw).sequence_num, connection)
+        self.notices.append(notice(value))
+        return []
+
+    def _late(self, number: int, connection: int) -> bool:
+        """Count a message of a connection; tell whether it came before, or after ones that follow it.
+
+        Where one is missing it could have been about any book of the connection: all of them begin anew.
+        """
+        last = self._counts.get(connection, number - 1)
+        if number <= last:
+            return True
+        self._counts[connection] = number
+        if number != last + 1:
+            books = [market for market in self._markets.values() if market.book.connection == connection]
+            self._broken(books, f"message {number} came after {last}")
+        return False
+
+    def _doubt(self, raw: bytes, connection: int) -> None:
+        """Count a message that cannot be read, and give up the books that it was about, as far as it can be told."""
+        try:
+            envelope = _envelope(raw)
+        except _UNDECODABLE:
+            return  # the next message's number will tell
+        self._late(envelope.sequence_num, connection)
+        if envelope.channel == "l2_data":
+            named = [self._markets.get(event.product_id) for event in envelope.events]
+            books = [market for market in named if market is not None and market.book.connection == connection]
+            self._broken(books, "a message cannot be read")
+
+    def _broken(self, books: Iterable[Market], why: str) -> None:
+        """Ask once for new subscriptions of books; what comes until their snapshots is dropped."""
+        feeds = tuple(FeedKey(market.symbol, "book") for market in books if market.book.fail() == "broken")
+        if feeds:
+            self.resyncs += len(feeds)
+            self.notices.append(Notice("resync", f"books of {len(feeds)} symbols: {why}", feeds=feeds))
+
+    def _market(self, native: str) -> Market:
+        """Return the memory of a product. Raises MalformedFrame for one that has no unified name."""
+        market = self._markets.get(native)
+        if market is None:
+            symbol = self._symbols.get(native) or rest.unified(native)
+            if symbol is None:
+                raise MalformedFrame(f"unknown product {native[:40]!r}")
+            market = self._markets[native] = Market(symbol)
+        return market
+
+    def _books(self, raw: bytes, recv: int, connection: int) -> Events:
+        m = _book(raw)
+        if self._late(m.sequence_num, connection):
+            return self._duplicate("book")
+        ts = nanoseconds(m.timestamp)
+        if len(m.events) == 1:
+            return self._book(m.events[0], ts, recv, connection)
+        return [book for event in m.events for book in self._book(event, ts, recv, connection)]
+
+    def _book(self, event: BookEvent, ts: int, recv: int, connection: int) -> Events:
+        """Publish a snapshot, or an update of a book that is whole."""
+        market = self._markets.get(event.product_id) or self._market(event.product_id)
+        bids, asks = levels(event.updates)
+        if event.type == "snapshot":
+            market.book.begin(connection)
+            return [Book(self.name, market.symbol, ts, recv, self.source, "snapshot", bids, asks)]
+        verdict = market.book.take(connection)
+        if verdict == "follows":
+            return [Book(self.name, market.symbol, ts, recv, self.source, "delta", bids, asks)]
+        if verdict == "broken":
+            feed = FeedKey(market.symbol, "book")
+            self.resyncs += 1
+            self.notices.append(Notice("resync", f"an update of {market.symbol} without a snapshot", feeds=(feed,)))
+            return []
+        return self._duplicate("book")
+
+    def _trades(self, raw: bytes, recv: int, connection: int) -> Events:
+        """Publish trades. A snapshot repeats the last ones: it fills what a broken connection missed, nothing else."""
+        m = _trades(raw)
+        self._late(m.sequence_num, connection)
+        found: list[tuple[Market, Trade, bool]] = []
+        for event in m.events:
+            for t in event.trades:
+                market = self._markets.get(t.product_id) or self._market(t.product_id)
+                if not sound_trade(t.price, t.size):
+                    raise MalformedFrame(f"price {t.price!r} or amount {t.size!r} is not a plain decimal above 0")
+                ts, identity = nanoseconds(t.time), str(int(t.trade_id))
+                trade = Trade(
+                    self.name, market.symbol, ts, recv, self.source, identity, t.price, t.size, rest.taker(t)
+                )  # fmt: skip
+                repeated = event.type == "snapshot" and not 0 <= market.trades.last < int(identity)
+                found.append((market, trade, repeated))
+        found.sort(key=lambda of: int(of[1].id))
+        candidates = [(market, trade) for market, trade, repeated in found if not repeated]
+        events: Events = [trade for market, trade in candidates if not market.trades.seen(int(trade.id))]
+        if len(events) != len(candidates):
+            self.duplicates["trade"] += len(candidates) - len(events)
+        return events
+
+    def _tickers(self, raw: bytes, recv: int, connection: int) -> Events:
+        m = _tickers(raw)
+        self._late(m.sequence_num, connection)
+        ts = nanoseconds(m.timestamp)
+        events: Events = []
+        for t in [t for event in m.events for t in event.tickers]:
+            market = self._markets.get(t.product_id) or self._market(t.product_id)
+            quote = _quote(t)
+            if quote == market.quote or ts < market.quote_time:
+                self._duplicate("ticker")
+                continue
+            market.quote, market.quote_time = quote, ts
+            events.append(Ticker(self.name, market.symbol, ts, recv, self.source, *quote))
+        return events
+
+    def _ohlc(self, raw: bytes, recv: int, connection: int) -> Events:
+        m = _candles(raw)
+        self._late(m.sequence_num, connection)
+        ts = nanoseconds(m.timestamp)
+        events: Events = []
+        for event in m.events:
+            for native in dict.fromkeys(c.product_id for c in event.candles):
+                market = self._market(native)
+                stamp = Stamp(self.name, market.symbol, recv, self.source)
+                bars = [rest.candle(c, stamp, _STREAMED, ts) for c in event.candles if c.product_id == native]
+                roll = market.candles[_STREAMED]
+                events += roll.take(bars, snapshot=event.type == "snapshot") or self._duplicate("candle")
+        return events
+
+    def _duplicate(self, channel: str) -> Events:
+        self.duplicates[channel] += 1
+        return []
+
+    # answers
+    def answer(self, request: Request, body: bytes | str, recv: int) -> Events:
+        """Take in the list of products, or turn a poll's answer into events. Raises MalformedFrame."""
+        self._answered = recv
+        try:
+            if request.kind == "poll":
+                return self._polled(request, body, recv)
+            listed = rest.products(body)
+        except (MalformedFrame, *_UNDECODABLE) as error:
+            raise unreadable(request, error) from error
+        found = [rest.instrument(product, self.name) for product in listed]
+        self._listings.take("spot", found)
+        self._symbols |= {instrument.native: instrument.symbol for instrument in found}
+        self._aliases = {
+            self._symbols[product.product_id]: self._symbols[product.alias]
+            for product in listed
+            if product.alias in self._symbols
+        }
+        return []
+
+    def _polled(self, request: Request, body: bytes | str, recv: int) -> Events:
+        live: Source = "rest" if self.source == "ws" else self.source
+        bars = rest.candles(body, Stamp(self.name, request.symbol, recv, live), request.timeframe)
+        roll = self._market(self._listings.find(request.symbol).native).candles[request.timeframe]
+        return [*roll.take(bars, snapshot=True)] or self._duplicate("candle")
+
+    def polls(self, feed: FeedKey) -> Request | None:
+        """Return the call for candles of a timeframe that is not streamed."""
+        if feed.channel != "candle" or feed.timeframe == _STREAMED:
+            return None
+        return rest.poll_request(self._listings.find(feed.symbol), feed.timeframe, self._answered)
+
+    def failed(self, request: Request) -> None:
+        """Say that a request will not be answered: nothing waits for one."""
+
+    def lost(self, feeds: Sequence[FeedKey], connection: int = 0) -> None:
+        """Say that nobody delivers these feeds any more: books start anew, as do those of a connection that is gone.
+
+        All else needs nothing: its channels begin with a snapshot, and what has been published stays known.
+        """
+        self._counts.pop(connection, None)
+        books = {feed.symbol for feed in feeds if feed.channel == "book"}
+        for market in self._markets.values():
+            if market.symbol in books or market.book.connection == connection:
+                market.book.lost()
+
+    # history
+    def history(self, feed: FeedKey, span: Span) -> Request | None:
+        """Return the first call for trades or candles."""
+        instrument = self._listings.find(feed.symbol)
+        if feed.channel == "candle":
+            return rest.candles_request(instrument, feed.timeframe, span)
+        return rest.history_request(instrument, span) if feed.channel == "trade" else None
+
+    def page(self, request: Request, body: bytes | str, recv: int) -> Page:
+        """Turn the answer to a history call into events. Raises MalformedFrame."""
+        source: Source = "backfill" if self.source == "ws" else self.source
+        stamp = Stamp(self.name, request.symbol, recv, source)
+        try:
+            return rest.page(request, self._listings.find(request.symbol), body, stamp)
+        except (MalformedFrame, *_UNDECODABLE) as error:
+            raise unreadable(request, error) from error
+
+    def fresh(self, trade: Trade) -> bool:
+        """Tell whether a trade out of history has not been published yet, and remember it as published."""
+        return not self._market(self._listings.find(trade.symbol).native).trades.seen(int(trade.id))
+
+
+def _quote(t: TickerUpdate) -> tuple[str | None, ...]:
+    """Return the values of a ticker in the order of the event's. Raises MalformedFrame."""
+    check_given(
+        t.best_bid, t.best_bid_quantity, t.best_ask, t.best_ask_quantity, t.price, t.high_24_h, t.low_24_h,
+        t.volume_24_h,
+    )  # fmt: skip
+    bid, ask = above_zero(t.best_bid), above_zero(t.best_ask)
+    opened = None  # Coinbase tells the change alone
+    return (
+        bid, t.best_bid_quantity or None if bid else None, ask, t.best_ask_quantity or None if ask else None,
+        above_zero(t.price), opened, above_zero(t.high_24_h), above_zero(t.low_24_h), t.volume_24_h or None,
+    )  # fmt: skip

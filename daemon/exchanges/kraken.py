@@ -1,0 +1,354 @@
+"""Kraken spot (WebSocket v2): trades, best bid and ask with 24-hour statistics, order book and candles.
+
+https://docs.kraken.com/exchange/api-reference/spot-websocket
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from math import inf
+from typing import ClassVar, Final, Literal, TypeAlias
+
+import msgspec
+
+from bus.errors import ConfigError, MalformedFrame
+from bus.events import Book, Candle, Source, Ticker, Trade
+from daemon.exchanges import kraken_rest as rest
+from daemon.exchanges.answers import Stamp, unreadable
+from daemon.exchanges.base import (
+    Endpoints,
+    Exchange,
+    FeedKey,
+    Instrument,
+    Limits,
+    Notice,
+    Page,
+    Request,
+    Span,
+    Standing,
+    Translated,
+)
+from daemon.exchanges.decimals import check, is_zero, sound_trade
+from daemon.exchanges.kraken_frames import PING, notice, requests
+from daemon.exchanges.kraken_market import Market
+from daemon.exchanges.kraken_messages import (
+    BookData,
+    BookMessage,
+    NamedMessage,
+    OhlcMessage,
+    TickerData,
+    TickerMessage,
+    TradeMessage,
+    digits,
+    levels,
+)
+from daemon.exchanges.listings import Listings
+from daemon.exchanges.rfc3339 import nanoseconds
+
+Events: TypeAlias = list[Translated]
+Handler: TypeAlias = Callable[[bytes, int, int], Events]
+
+_UNDECODABLE: Final = (msgspec.MsgspecError, ValueError, RecursionError)
+_BEGINNING: Final = len(b'{"channel":"book"')
+"""Bytes of a frame that tell the channels of data apart."""
+_TIMEFRAMES: Final = {minutes: timeframe for timeframe, minutes in rest.MINUTES.items()}
+
+_book = msgspec.json.Decoder(BookMessage).decode
+_trades = msgspec.json.Decoder(TradeMessage).decode
+_tickers = msgspec.json.Decoder(TickerMessage).decode
+_candles = msgspec.json.Decoder(OhlcMessage).decode
+_named = msgspec.json.Decoder(NamedMessage).decode
+
+
+class Kraken(Exchange):
+    """The translator of Kraken spot. Trades are single ones: there is no stream of aggregates."""
+
+    name: ClassVar[str] = "kraken"
+    channels: ClassVar[frozenset[str]] = frozenset({"trade", "ticker", "book", "candle"})
+    timeframes: ClassVar[frozenset[str]] = frozenset(rest.MINUTES)
+    contiguous: ClassVar[bool] = True
+    """`trade_id` is "a sequence number, unique per book", https://docs.kraken.com/api/docs/websocket-v2/trade"""
+    endpoints: ClassVar[Endpoints] = Endpoints("https://api.kraken.com", "wss://ws.kraken.com")
+    # https://support.kraken.com/articles/360022326871: about 150 connections in 10 minutes; a heartbeat every second
+    # once something is subscribed to, and a connection without anything is closed after a minute. Public REST calls:
+    # one a second, https://support.kraken.com/articles/206548367-what-are-the-api-rate-limits-
+    limits: ClassVar[Limits] = Limits(
+        feeds_per_connection=200,
+        streams_per_message=50,
+        message_interval=0.1,
+        connects_per_minute=15,
+        lifetime=inf,
+        ping_interval=30,
+        silence=30,
+        weight=10,
+        weight_window=10,
+    )
+
+    def __init__(self, source: Source = "ws", trades: Literal["each", "aggregate"] = "each") -> None:
+        super().__init__(source, trades)
+        self._listings = Listings(self.name, "BTC/USD")
+        self._symbols: dict[str, str] = {}
+        self._markets: dict[str, Market] = {}
+        self._handlers: dict[str, Handler] = {
+            "book": self._books,
+            "trade": self._trades,
+            "ticker": self._tickers,
+            "ohlc": self._ohlc,
+        }
+        self._routes = {_beginning(name): read for name, read in self._handlers.items()}
+
+    # instruments
+    def instruments_requests(self) -> Sequence[Request]:
+        """Return the call that lists the pairs."""
+        return [rest.instruments_request()]
+
+    @property
+    def instruments(self) -> Mapping[str, Instrument]:
+        """The instruments by unified symbol; empty before the list was answered."""
+        return self._listings.instruments
+
+    # subscribing
+    def streams(self, feed: FeedKey) -> Sequence[str]:
+        """Return the channel and pair that make up a feed. Raises ConfigError for a feed that Kraken lacks."""
+        native = self._listings.find(feed.symbol).native
+        if feed.channel not in self.channels:
+            raise ConfigError(f"kraken has no channel {feed.channel!r}; it has {', '.join(sorted(self.channels))}")
+        if feed.channel != "candle":
+            return [f"{feed.channel}:{native}"]
+        if feed.timeframe not in rest.MINUTES:
+            raise ConfigError(f"kraken has no timeframe {feed.timeframe!r}; it has {', '.join(sorted(rest.MINUTES))}")
+        return [f"ohlc-{rest.MINUTES[feed.timeframe]}:{native}"]
+
+    def url(self, websocket: str, feed: FeedKey) -> str:  # noqa: ARG002 # one URL carries everything
+        """Return the URL of version 2."""
+        return f"{websocket.rstrip('/')}/v2"
+
+    def subscribe(self, streams: Sequence[str], message_id: int) -> Sequence[str]:
+        """Return the messages that subscribe, one for each channel."""
+        return requests("subscribe", streams, message_id)
+
+    def unsubscribe(self, streams: Sequence[str], message_id: int) -> Sequence[str]:
+        """Return the messages that end these subscriptions."""
+        return requests("unsubscribe", streams, message_id)
+
+    def ping(self) -> str | None:
+        """Return the request that keeps a connection open."""
+        return PING
+
+    # data
+    def parse(self, frame: bytes | str, recv: int, connection: int = 0) -> Events:
+        """Turn one frame into events. Raises MalformedFrame; a book that it was about begins anew."""
+        raw = frame.encode() if isinstance(frame, str) else frame
+        handler = self._routes.get(raw[:_BEGINNING])
+        try:
+            if handler is None:
+                return self._unrouted(raw, recv, connection)
+            return handler(raw, recv, connection)
+        except (MalformedFrame, *_UNDECODABLE) as error:
+            self._doubt(raw)
+            raise MalformedFrame(f"{error or type(error).__name__}"[:200]) from error
+
+    def _unrouted(self, raw: bytes, recv: int, connection: int) -> Events:
+        """Find out what a frame is that does not begin with the name of a channel of data."""
+        value = msgspec.json.decode(raw)
+        channel = value.get("channel") if isinstance(value, dict) else None
+        handler = self._handlers.get(channel) if isinstance(channel, str) else None
+        if handler is not None:
+            return handler(raw, recv, connection)
+        self.notices.append(notice(value))
+        return []
+
+    def _doubt(self, raw: bytes) -> None:
+        """Give up the books that an unreadable message was about, as far as it can be told."""
+        if raw.startswith(b'{"channel":"book"'):
+            try:
+                named = _named(raw).data
+            except _UNDECODABLE:
+                return  # the next checksum will tell
+            for data in named:
+                market = self._markets.get(data.symbol)
+                if market is not None and market.chain.connection is not None:
+                    self._broken(market, "a message about it cannot be read", said=market.chain.fail() == "broken")
+
+    def _market(self, native: str) -> Market:
+        """Return the memory of a pair. Raises MalformedFrame for one that has no unified name."""
+        market = self._markets.get(native)
+        if market is None:
+            symbol = self._symbols.get(native) or rest.unified(native)
+            if symbol is None:
+                raise MalformedFrame(f"unknown symbol {native[:40]!r}")
+            market = self._markets[native] = Market(symbol)
+        return market
+
+    def _books(self, raw: bytes, recv: int, connection: int) -> Events:
+        m = _book(raw)
+        read = self._delta if m.type == "update" else self._snapshot
+        if len(m.data) == 1:
+            return read(m.data[0], recv, connection)
+        return [event for data in m.data for event in read(data, recv, connection)]
+
+    def _snapshot(self, data: BookData, recv: int, connection: int) -> Events:
+        market = self._markets.get(data.symbol) or self._market(data.symbol)
+        bids, asks, ts = levels(data.bids), levels(data.asks), nanoseconds(data.timestamp)
+        book = market.book
+        market.chain.begin(connection)
+        book.bids.reset(bids)
+        book.asks.reset(asks)
+        if data.checksum is not None and book.checksum() != data.checksum:
+            return self._broken(market, "a snapshot's checksum is wrong", said=market.chain.fail() == "broken")
+        return [
+            Book(
+                self.name, market.symbol, ts, recv, self.source, "snapshot", bids, asks, None, None, None, data.checksum
+            )
+        ]  # fmt: skip
+
+    def _delta(self, data: BookData, recv: int, connection: int) -> Events:
+        market = self._markets.get(data.symbol) or self._market(data.symbol)
+        bids, asks, ts = levels(data.bids), levels(data.asks), nanoseconds(data.timestamp)
+        verdict = market.chain.take(connection)
+        if verdict != "follows":
+            return self._broken(market, "an update without a snapshot", said=verdict == "broken")
+        book = market.book
+        if bids:
+            bids += book.bids.change(bids)
+        if asks:
+            asks += book.asks.change(asks)
+        if book.checksum() != data.checksum:
+            return self._broken(market, "its checksum is wrong", said=market.chain.fail() == "broken")
+        return [
+            Book(
+                self.name, market.symbol, ts, recv, self.source, "delta", bids, asks, None, None, None, data.checksum
+            )
+        ]  # fmt: skip
+
+    def _broken(self, market: Market, why: str, *, said: bool) -> Events:
+        """Ask once for a new subscription of a book; what comes until its snapshot is dropped."""
+        if said:
+            self.resyncs += 1
+            text = f"the book of {market.symbol}: {why}"
+            self.notices.append(Notice("resync", text, feeds=(FeedKey(market.symbol, "book"),)))
+            return []
+        return self._duplicate("book")
+
+    def _trades(self, raw: bytes, recv: int, connection: int) -> Events:  # noqa: ARG002 # ids are the pair's
+        """Publish trades. A snapshot repeats the last ones: it fills what a broken connection missed, nothing else."""
+        m = _trades(raw)
+        found: list[tuple[Market, Trade]] = []
+        for t in m.data:
+            market = self._markets.get(t.symbol) or self._market(t.symbol)
+            price, amount = digits(t.price), digits(t.qty)
+            if not sound_trade(price, amount):
+                raise MalformedFrame(f"price {price!r} or amount {amount!r} is not a plain decimal above 0")
+            ts, identity = nanoseconds(t.timestamp), str(t.trade_id)
+            trade = Trade(self.name, market.symbol, ts, recv, self.source, identity, price, amount, t.side)
+            found.append((market, trade))
+        if m.type == "snapshot":
+            newer = [(market, trade) for market, trade in found if 0 <= market.trades.last < int(trade.id)]
+            return [trade for market, trade in newer if not market.trades.seen(int(trade.id))]
+        events: Events = [trade for market, trade in found if not market.trades.seen(int(trade.id))]
+        if len(events) != len(found):
+            self.duplicates["trade"] += len(found) - len(events)
+        return events
+
+    def _tickers(self, raw: bytes, recv: int, connection: int) -> Events:  # noqa: ARG002 # the newest counts
+        events: Events = []
+        for t in _tickers(raw).data:
+            market = self._markets.get(t.symbol) or self._market(t.symbol)
+            ts = None if t.timestamp is None else nanoseconds(t.timestamp)
+            quote = _quote(t)
+            if quote == market.quote or (ts is not None and ts < market.quote_time):
+                self._duplicate("ticker")
+                continue
+            market.quote, market.quote_time = quote, ts or 0
+            events.append(Ticker(self.name, market.symbol, ts, recv, self.source, *quote))
+        return events
+
+    def _ohlc(self, raw: bytes, recv: int, connection: int) -> Events:  # noqa: ARG002 # the newest counts
+        m = _candles(raw)
+        ts = None if m.timestamp is None else nanoseconds(m.timestamp)
+        feeds: dict[tuple[str, int], list[Candle]] = {}
+        for c in m.data:
+            market = self._markets.get(c.symbol) or self._market(c.symbol)
+            values = digits(c.open), digits(c.high), digits(c.low), digits(c.close), digits(c.volume)
+            check(values[:4], values[4:])
+            timeframe, opened = _TIMEFRAMES.get(c.interval), nanoseconds(c.interval_begin)
+            if timeframe is None:
+                raise MalformedFrame(f"unknown interval of {c.interval} minutes")
+            feeds.setdefault((c.symbol, c.interval), []).append(
+                Candle(
+                    self.name, market.symbol, ts, recv, self.source, timeframe, opened, *values, c.trades, closed=False
+                )
+            )  # fmt: skip
+        events: Events = []
+        for (native, minutes), candles in feeds.items():
+            roll = self._markets[native].candles[_TIMEFRAMES[minutes]]
+            events += roll.take(candles, snapshot=m.type == "snapshot") or self._duplicate("candle")
+        return events
+
+    def _duplicate(self, channel: str) -> Events:
+        self.duplicates[channel] += 1
+        return []
+
+    # answers
+    def answer(self, request: Request, body: bytes | str, recv: int) -> Events:  # noqa: ARG002 # the list has no time
+        """Take in the list of pairs; what is listed no more stays, not active. Raises MalformedFrame."""
+        try:
+            found = rest.instruments(body, self.name)
+        except (MalformedFrame, *_UNDECODABLE) as error:
+            raise unreadable(request, error) from error
+        self._listings.take("spot", found)
+        self._symbols |= {instrument.native: instrument.symbol for instrument in found}
+        return []
+
+    def failed(self, request: Request) -> None:
+        """Say that a request will not be answered: nothing waits for one."""
+
+    def lost(self, feeds: Sequence[FeedKey], connection: int = 0) -> None:
+        """Say that nobody delivers these feeds any more: books start anew, as do those of a connection that is gone.
+
+        All else needs nothing: its channels begin with a snapshot, and what has been published stays known.
+        """
+        books = {feed.symbol for feed in feeds if feed.channel == "book"}
+        for market in self._markets.values():
+            if market.symbol in books or market.chain.connection == connection:
+                market.chain.lost()
+
+    # history
+    def history(self, feed: FeedKey, span: Span) -> Request | None:
+        """Return the first call for trades, or for candles, of which Kraken keeps the last 720 alone."""
+        native = self._listings.find(feed.symbol).native
+        if feed.channel == "candle":
+            return rest.candles_request(feed.symbol, native, feed.timeframe, span)
+        return rest.history_request(feed.symbol, native, span) if feed.channel == "trade" else None
+
+    def page(self, request: Request, body: bytes | str, recv: int) -> Page:
+        """Turn the answer to a history call into events. Raises MalformedFrame."""
+        source: Source = "backfill" if self.source == "ws" else self.source
+        stamp = Stamp(self.name, request.symbol, recv, source)
+        try:
+            return rest.page(request, self._listings.find(request.symbol).native, body, stamp)
+        except (MalformedFrame, *_UNDECODABLE) as error:
+            raise unreadable(request, error) from error
+
+    def fresh(self, trade: Trade) -> bool:
+        """Tell whether a trade out of history has not been published yet, and remember it as published."""
+        return not self._market(self._listings.find(trade.symbol).native).trades.seen(int(trade.id))
+
+    # REST
+    def standing(self, status: int, headers: Mapping[str, str], body: bytes, now: int) -> Standing:
+        """Read status and, since errors come with status 200, body."""
+        return rest.standing(status, headers, body, now)
+
+
+def _beginning(channel: str) -> bytes:
+    return f'{{"channel":"{channel}"'.encode()[:_BEGINNING]
+
+
+def _quote(t: TickerData) -> tuple[str | None, ...]:
+    """Return the values of a ticker in the order of the event's; a price that there is none of is 0."""
+    bid, ask, last, high, low = (digits(price) for price in (t.bid, t.ask, t.last, t.high, t.low))
+    bid_size, ask_size, volume = (digits(amount) for amount in (t.bid_qty, t.ask_qty, t.volume))
+    check((), (bid, ask, last, high, low, bid_size, ask_size, volume))
+    bids = (None, None) if is_zero(bid) else (bid, bid_size)
+    asks = (None, None) if is_zero(ask) else (ask, ask_size)
+    known_last, known_high, known_low = (None if is_zero(price) else price for price in (last, high, low))
+    opened = None  # Kraken tells the change alone
+    return *bids, *asks, known_last, opened, known_high, known_low, volume

@@ -1,0 +1,116 @@
+"""Kraken's order book of one symbol, kept to verify the CRC32 that comes with each message.
+
+https://docs.kraken.com/exchange/guides/websockets/book-checksum-v2
+"""
+
+from bisect import bisect_left
+from collections.abc import Sequence
+from typing import Any, Final
+from zlib import crc32
+
+from bus.errors import MalformedFrame
+from bus.events import Level
+
+DEPTH: Final = 1000
+"""Levels of each side that are subscribed to, the most that Kraken offers."""
+CHECKED: Final = 10
+"""Levels of each side that the checksum covers, whatever the depth."""
+
+
+class Side:
+    """One side. Keys rise towards the best price, where almost all changes are: they cost short moves.
+
+    A float only orders the prices: two that it cannot tell apart would show in the checksum.
+    """
+
+    __slots__ = ("_depth", "_keys", "_levels", "_pieces", "_sign", "text")
+
+    def __init__(self, depth: int, *, asks: bool) -> None:
+        self._depth = depth
+        self._sign = -1 if asks else 1
+        self._keys: list[float] = []
+        self._levels: list[Level] = []
+        self._pieces: list[Any] = []
+        """What the checksum takes of each level, None while that is not known."""
+        self.text: bytes | None = None
+        """The side's part of the text that is checked; None when it has to be made anew."""
+
+    def reset(self, levels: Sequence[Level]) -> None:
+        """Begin with a snapshot, the best level first. Raises MalformedFrame."""
+        sign = self._sign
+        self._levels = [*reversed(levels)]
+        self._keys = [float(price) * sign for price, _ in self._levels]
+        self._pieces = [None] * len(self._levels)
+        self.text = None
+        if not all(self._keys) or self._keys != sorted(self._keys):
+            raise MalformedFrame("a price of 0, or a snapshot that is not in the order of its prices")
+
+    def change(self, changes: Sequence[Level]) -> list[Level]:
+        """Apply the changes of one message; return the removals that follow from it.
+
+        Kraken says nothing of the levels that fall out of the subscribed depth: they are removed here, so that every
+        subscriber's book is the same. Raises MalformedFrame half-way.
+        """
+        keys, levels, pieces, sign = self._keys, self._levels, self._pieces, self._sign
+        for level in changes:
+            price, amount = level
+            key = float(price) * sign
+            if not key:
+                raise MalformedFrame("a price of 0")
+            at, count = bisect_left(keys, key), len(keys)
+            known = at < count and keys[at] == key
+            if float(amount):
+                piece = price.replace(".", "").lstrip("0") + amount.replace(".", "").lstrip("0")
+                if known:
+                    levels[at], pieces[at] = level, piece
+                else:
+                    keys.insert(at, key)
+                    levels.insert(at, level)
+                    pieces.insert(at, piece)
+            elif known:
+                del keys[at], levels[at], pieces[at]
+            if at >= count - CHECKED:
+                self.text = None
+        return self._cut() if len(keys) > self._depth else []
+
+    def encode(self) -> bytes:
+        """Return this side's part of the text that is checked, the best level first."""
+        try:
+            self.text = text = "".join(self._pieces[: -CHECKED - 1 : -1]).encode()
+        except TypeError:  # levels of the snapshot have come to the top
+            self._pieces[-CHECKED:] = [_piece(*level) for level in self._levels[-CHECKED:]]
+            return self.encode()
+        return text
+
+    def _cut(self) -> list[Level]:
+        """Drop the worst levels beyond the depth."""
+        excess = len(self._keys) - self._depth
+        removals = [(price, "0") for price, _ in self._levels[:excess]]
+        del self._keys[:excess], self._levels[:excess], self._pieces[:excess]
+        return removals
+
+
+def _piece(price: str, amount: str) -> str:
+    """Return a level as the checksum takes it: price and amount without dot and leading zeros."""
+    return price.replace(".", "").lstrip("0") + amount.replace(".", "").lstrip("0")
+
+
+class KrakenBook:
+    """Both sides of one symbol's book."""
+
+    __slots__ = ("_checksum", "_checksum_asks", "asks", "bids")
+
+    def __init__(self, depth: int = DEPTH) -> None:
+        self.bids = Side(depth, asks=False)
+        self.asks = Side(depth, asks=True)
+        self._checksum = self._checksum_asks = 0
+
+    def checksum(self) -> int:
+        """Return the CRC32 of the ten best levels of each side, asks first; it is kept while they do not change."""
+        bids, asks = self.bids, self.asks
+        if asks.text is None:
+            self._checksum_asks = crc32(asks.encode())
+        elif bids.text is not None:
+            return self._checksum
+        self._checksum = crc32(bids.text or bids.encode(), self._checksum_asks)
+        return self._checksum

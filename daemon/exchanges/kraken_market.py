@@ -1,0 +1,22 @@
+"""What is remembered of one Kraken pair: its unified name, what was published, where its book stands."""
+
+from collections import defaultdict
+
+from daemon.exchanges.book_chain import BookChain
+from daemon.exchanges.candle_roll import CandleRoll
+from daemon.exchanges.duplicates import IdFilter
+from daemon.exchanges.kraken_book import KrakenBook
+
+
+class Market:
+    """One pair's memory."""
+
+    def __init__(self, symbol: str) -> None:
+        self.symbol = symbol
+        self.trades = IdFilter()
+        self.quote: tuple[str | None, ...] = ()
+        """The values of the last ticker."""
+        self.quote_time = 0
+        self.chain = BookChain()
+        self.book = KrakenBook()
+        self.candles: defaultdict[str, CandleRoll] = defaultdict(CandleRoll)

@@ -1,0 +1,225 @@
+"""Coinbase: what is subscribed to, what each message becomes, what a missing message does."""
+
+import json
+from collections import Counter
+
+import pytest
+from coinbase_payloads import NS, bar, book, candles, frame, heartbeat, item, listed, ticker, trades
+
+from bus.errors import ConfigError, MalformedFrame
+from bus.events import Book, Candle, Ticker, Trade
+from daemon.exchanges.base import FeedKey
+
+BOOK = FeedKey("BTC/USD", "book")
+HEAD = ("coinbase", "BTC/USD", NS, 5, "ws")
+
+
+def told(coinbase) -> list:
+    return [(notice.kind, notice.feeds) for notice in coinbase.notices]
+
+
+@pytest.mark.parametrize(
+    ("feed", "streams"),
+    [
+        (FeedKey("BTC/USD", "trade"), ["market_trades:BTC-USD"]),
+        (FeedKey("CELO/EUR", "ticker"), ["ticker:CGLD-EUR"]),
+        (FeedKey("BTC/USD", "book"), ["level2:BTC-USD"]),
+        (FeedKey("BTC/USD", "candle", "5m"), ["candles:BTC-USD"]),
+        (FeedKey("BTC/USD", "candle", "1m"), []),
+    ],
+)
+def test_a_feed_is_a_channel_of_a_product(feed, streams):
+    coinbase = listed()
+    assert coinbase.streams(feed) == streams
+    assert coinbase.url("wss://advanced-trade-ws.coinbase.com/", feed) == "wss://advanced-trade-ws.coinbase.com"
+    assert (coinbase.polls(feed) is None) == bool(streams)
+
+
+@pytest.mark.parametrize(
+    ("feed", "said"),
+    [
+        (FeedKey("XBT/USD", "trade"), "did you mean BTC/USD"),
+        (FeedKey("BTC/USDC", "book"), "coinbase streams BTC/USDC as BTC/USD"),
+        (FeedKey("BTC/USD", "funding"), "no channel 'funding'"),
+        (FeedKey("BTC/USD", "candle", "4h"), "no timeframe '4h'"),
+    ],
+)
+def test_a_feed_that_coinbase_lacks_is_refused_with_a_sentence(feed, said):
+    with pytest.raises(ConfigError, match=said):
+        listed().streams(feed)
+
+
+def test_a_subscription_is_a_message_for_each_channel():
+    first, second = listed().subscribe(["level2:BTC-USD", "market_trades:BTC-USD", "level2:CGLD-EUR"], 7)
+    assert json.loads(first) == {"type": "subscribe", "product_ids": ["BTC-USD", "CGLD-EUR"], "channel": "level2"}
+    assert json.loads(second) == {"type": "subscribe", "product_ids": ["BTC-USD"], "channel": "market_trades"}
+    (message,) = listed().unsubscribe(["ticker:BTC-USD"], 8)
+    assert json.loads(message) == {"type": "unsubscribe", "product_ids": ["BTC-USD"], "channel": "ticker"}
+    assert json.loads(listed().ping()) == {"type": "subscribe", "channel": "heartbeats"}
+
+
+def test_trades_come_once_in_order_with_the_takers_side():
+    coinbase = listed()
+    first = Trade(*HEAD, "12344", "1260.01", "0.3", "sell")
+    second = Trade(*HEAD, "12345", "1260.01", "0.3", "buy")
+    assert coinbase.parse(trades(0, item(12345, side="SELL"), item(12344)), 5) == [first, second]
+    assert coinbase.parse(trades(1, item(12345)), 6) == []
+    assert coinbase.duplicates == Counter(trade=1)
+    assert not coinbase.fresh(first)
+
+
+def test_the_snapshot_of_trades_fills_what_a_broken_connection_missed_and_no_more():
+    coinbase = listed()
+    recent = [item(identity) for identity in (9, 8, 7)]
+    assert coinbase.parse(trades(0, *recent, kind="snapshot"), 1) == []
+    coinbase.parse(trades(1, item(7)), 2)
+    assert [e.id for e in coinbase.parse(trades(0, *recent, kind="snapshot"), 3, 2)] == ["8", "9"]
+    assert coinbase.parse(trades(2, item(9)), 4) == []
+
+
+def test_a_book_is_published_while_no_message_is_missing():
+    coinbase = listed()
+    bids, asks = [("21921.73", "0.06317902"), ("21921.3", "0.02")], [("21921.74", "1")]
+    assert coinbase.parse(book(0, bids, asks, "snapshot"), 5) == [Book(*HEAD, "snapshot", bids, asks)]
+    assert coinbase.parse(heartbeat(1), 6) == []
+    assert coinbase.parse(book(2, (), [("21921.74", "0")]), 5) == [Book(*HEAD, "delta", [], [("21921.74", "0")])]
+    assert [notice.kind for notice in coinbase.notices] == ["control"]
+
+
+@pytest.mark.parametrize("following", [trades(3), heartbeat(3), book(3), candles(3), ticker(3)])
+def test_any_missing_message_breaks_all_books_of_its_connection_and_no_other(following):
+    coinbase = listed()
+    for connection, of in ((1, "BTC-USD"), (1, "CGLD-EUR"), (2, "ETH-EUR")):
+        coinbase.parse(book(int(of == "CGLD-EUR"), kind="snapshot", of=of), 1, connection)
+    coinbase.parse(following, 2, 1)  # message 2 is missing
+    ((kind, feeds),) = [notice for notice in told(coinbase) if notice[0] == "resync"]
+    assert (kind, set(feeds), coinbase.resyncs) == ("resync", {BOOK, FeedKey("CELO/EUR", "book")}, 2)
+    assert coinbase.parse(book(4), 3, 1) == coinbase.parse(book(5, of="CGLD-EUR"), 4, 1) == []
+    assert len(coinbase.parse(book(1, of="ETH-EUR"), 5, 2)) == 1
+    assert len(coinbase.parse(book(6, kind="snapshot"), 6, 1) + coinbase.parse(book(7), 7, 1)) == 2
+    assert coinbase.resyncs == 2
+
+
+def test_a_message_that_comes_again_or_late_changes_no_book():
+    coinbase = listed()
+    coinbase.parse(book(0, kind="snapshot"), 1)
+    coinbase.parse(book(1), 2)
+    assert coinbase.parse(book(1), 3) == coinbase.parse(book(0, kind="snapshot"), 4) == []
+    assert len(coinbase.parse(book(2), 5)) == 1
+    assert (coinbase.duplicates, coinbase.resyncs) == (Counter(book=2), 0)
+
+
+def test_an_update_before_any_snapshot_asks_for_one():
+    coinbase = listed()
+    assert coinbase.parse(book(0), 1) == coinbase.parse(book(1), 2) == []
+    assert told(coinbase) == [("resync", (BOOK,))]
+
+
+def test_a_book_follows_the_connection_whose_snapshot_came_last():
+    coinbase = listed()
+    for connection in (1, 2):
+        coinbase.connected(connection, "wss://x")
+        coinbase.parse(book(0, kind="snapshot"), 1, connection)
+    assert coinbase.parse(book(1), 2, 1) == []
+    assert len(coinbase.parse(book(1), 3, 2)) == 1
+    coinbase.lost([], 2)
+    assert coinbase.parse(book(2), 4, 1) == []
+    assert told(coinbase) == [("resync", (BOOK,))]
+    coinbase.connected(2, "wss://x")
+    assert len(coinbase.parse(book(0, kind="snapshot"), 5, 2)) == 1
+
+
+def test_an_update_that_cannot_be_read_breaks_its_book_alone():
+    coinbase = listed()
+    coinbase.parse(book(0, kind="snapshot"), 1)
+    coinbase.parse(book(1, kind="snapshot", of="CGLD-EUR"), 1)
+    with pytest.raises(MalformedFrame):
+        coinbase.parse(book(2, [("1", "-1")]), 2)
+    assert told(coinbase) == [("resync", (BOOK,))]
+    assert len(coinbase.parse(book(3, of="CGLD-EUR"), 3)) == 1
+
+
+def test_a_message_that_cannot_be_read_at_all_shows_in_the_next_number():
+    coinbase = listed()
+    coinbase.parse(book(0, kind="snapshot"), 1)
+    with pytest.raises(MalformedFrame):
+        coinbase.parse(book(1)[:50], 2)
+    assert coinbase.parse(book(2), 3) == []
+    assert told(coinbase) == [("resync", (BOOK,))]
+
+
+def test_a_bad_ticker_costs_no_book():
+    coinbase = listed()
+    coinbase.parse(book(0, kind="snapshot"), 1)
+    with pytest.raises(MalformedFrame):
+        coinbase.parse(ticker(1, best_bid="NaN"), 2)
+    assert len(coinbase.parse(book(2), 3)) == 1
+
+
+def test_several_products_in_one_message():
+    coinbase = listed()
+    two = [json.loads(book(0, kind="snapshot", of=of))["events"][0] for of in ("BTC-USD", "CGLD-EUR")]
+    assert [event.symbol for event in coinbase.parse(frame("l2_data", 0, *two), 1)] == ["BTC/USD", "CELO/EUR"]
+
+
+def test_tickers():
+    coinbase = listed()
+    figures = ("21931.98", "8000.21", "21933.98", "8038.07770938", "21932.98", None, "23011.18", "21835.29")
+    assert coinbase.parse(ticker(0), 5) == [Ticker(*HEAD, *figures, "16038.28770938")]
+    older = "2023-02-09T20:32:50.714964854Z"
+    assert coinbase.parse(ticker(1), 6) == coinbase.parse(ticker(2, time=older, price="1"), 7) == []
+    assert coinbase.duplicates == Counter(ticker=2)
+    (bare,) = coinbase.parse(ticker(3, best_bid="", best_ask_quantity="", price="0"), 8)
+    assert (bare.bid, bare.bid_size, bare.ask, bare.ask_size, bare.last) == (None, None, "21933.98", None, None)
+
+
+def test_a_candle_is_closed_when_the_next_one_has_come():
+    coinbase = listed()
+    opened = 1688998200 * 1_000_000_000
+    values = ("1867.38", "1867.72", "1865.63", "1866.81", "0.20269406", None)
+    assert coinbase.parse(candles(0, bar(1688997900), bar(), kind="snapshot"), 5) == [
+        Candle(*HEAD, "5m", opened, *values, closed=False)
+    ]
+    assert coinbase.parse(candles(1), 6) == []
+    (grown,) = coinbase.parse(candles(2, bar(volume="0.3")), 7)
+    assert (grown.volume, grown.closed) == ("0.3", False)
+    closed, following = coinbase.parse(candles(3, bar(1688998500, "0.1")), 8)
+    assert (closed.volume, closed.closed, closed.open_ts) == ("0.3", True, opened)
+    assert (following.volume, following.closed) == ("0.1", False)
+
+
+@pytest.mark.parametrize(
+    ("text", "kind"),
+    [
+        (heartbeat(0), "control"),
+        (frame("subscriptions", 0, {"subscriptions": {"level2": ["BTC-USD"]}}), "control"),
+        ('{"type":"error","message":"channel tickers does not exist"}', "refused"),
+        (frame("status", 0, {"type": "snapshot", "products": []}), "unknown"),
+        ("[]", "unknown"),
+    ],
+)
+def test_what_is_no_data_is_a_notice(text, kind):
+    coinbase = listed()
+    assert coinbase.parse(text, 1) == []
+    assert told(coinbase) == [(kind, ())]
+
+
+def test_a_product_that_no_list_names_has_its_own_codes():
+    coinbase = listed()
+    assert coinbase.parse(trades(0, item(1, "ETH-EUR")), 1)[0].symbol == "ETH/EUR"
+    with pytest.raises(MalformedFrame, match="unknown product"):
+        coinbase.parse(trades(1, item(1, "BTC-PERP-INTX")), 1)
+
+
+def test_a_frame_that_is_half_bad_leaves_no_trace():
+    coinbase = listed()
+    with pytest.raises(MalformedFrame):
+        coinbase.parse(trades(0, item(12345), item(5, price="0")), 1)
+    assert len(coinbase.parse(trades(1), 2)) == 1
+
+
+def test_other_spacing_is_read_all_the_same():
+    coinbase = listed()
+    spaced = json.dumps(json.loads(book(0, kind="snapshot")))
+    assert coinbase.parse(spaced, 1) == listed().parse(book(0, kind="snapshot"), 1)
+    assert len(coinbase.parse(json.dumps(json.loads(book(1))), 2)) == 1
