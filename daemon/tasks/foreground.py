@@ -22,6 +22,7 @@ from daemon.servers import serve
 from daemon.tasks.kinds import kinds
 from daemon.tasks.ledger import TaskLedger, TaskRecord
 from daemon.tasks.runner import TaskRunner
+from daemon.tasks.telling import on_bus
 from migrations.runner import migrate
 
 LOOK: Final = 0.2
@@ -45,8 +46,8 @@ async def run_here(config: Config, kind: str, args: Mapping[str, JsonValue]) -> 
         known = kinds(Downloader(urls.dsn, sources, clock))
         known.find(kind).parse(args)
         ledger = TaskLedger(pool)
-        identity = await ledger.submit(kind, args)
-        runner = TaskRunner(known, ledger, urls.dsn, bus.publish, clock, random, only=identity)
+        identity = (await ledger.submit(kind, args)).id
+        runner = TaskRunner(known, ledger, urls.dsn, on_bus(bus.publish, clock), clock, random, only=identity)
         running = asyncio.create_task(runner.run())
         try:
             return await _follow(ledger, identity, running, clock)
