@@ -44,7 +44,8 @@ class CandleHandler(Handler):
         self._compared: dict[Line, dict[Key, str]] = {}
         self._unsettled: dict[Line, set[Key]] = {}
         """Candles that ended a short while ago, to be compared."""
-        self._looked = 0
+        self._looked: dict[str, int] = {}
+        """Up to when each exchange has been looked at (ns): after an outage a batch may span hours."""
         self._spoke = 0
         self._found: list[Event] = []
         self._gaps: dict[str, Gap] = {}
@@ -56,24 +57,23 @@ class CandleHandler(Handler):
 
     async def handle(self, batch: Batch) -> Sequence[Event]:
         """Return the candles that have closed or changed, and where they differ. Raises StoreUnavailable."""
-        now = 0
         for event in batch.events:
             if isinstance(event, MarketEvent):
-                now = max(now, event.recv)
+                if event.recv - self._looked.get(event.exchange, 0) >= LOOK:
+                    self._looked[event.exchange] = event.recv
+                    await self._look(event.recv, event.exchange)
                 if type(event) is Trade:
                     await self._line(event).trade(event)
                 elif type(event) is Candle and event.source != "derived":
                     await self._line(event).candle(event)
             elif type(event) is Gap and event.channel == "trade":
                 self._note(event)
-        if now - self._looked >= LOOK:
-            self._looked = now
-            await self._look(now)
         return self._leave()
 
     async def tick(self, now: int) -> Sequence[Event]:
         """Let candles close that nothing more comes for, and say how the open ones stand. Raises StoreUnavailable."""
-        await self._look(now)
+        for exchange in {exchange for exchange, _ in self._lines}:
+            await self._look(now, exchange)
         if now - self._spoke >= RUNNING:
             self._spoke = now
             for line in self._lines.values():
@@ -105,9 +105,9 @@ class CandleHandler(Handler):
         found, self._found = self._found, []
         return found
 
-    async def _look(self, now: int) -> None:
+    async def _look(self, now: int, exchange: str) -> None:
         """Find what has ended by now. Where the past cannot be asked, what is left is found the next time."""
-        for line in self._lines.values():
+        for line in [line for line in self._lines.values() if line.exchange == exchange]:
             await line.close_minutes(now)
             ended = [key for key, due in line.changed.items() if due <= now]
             for timeframe, opening in sorted(ended, key=lambda key: (timeframes.following(*key), key[1])):
