@@ -4,6 +4,8 @@ from bisect import bisect_left
 from collections.abc import Iterable
 from decimal import Decimal
 
+import msgspec
+
 from bus.events import Book, Level
 
 
@@ -46,36 +48,26 @@ class _Side:
         return key.copy_negate() if self._negate else key
 
 
-class BookBuilder:
-    """The order book of one symbol, as far as its events tell.
+class BookSequence(msgspec.Struct):
+    """Tells whether the `book` events of one exchange and symbol follow on each other.
 
-    Feed every `book` event of one exchange and symbol to `apply`, in the order of the stream. The book can be used
-    while `in_sync`; it is not before the first snapshot, nor between a missing delta and the snapshot after it.
-    Events that are delivered again do no harm. Prices and amounts come back as strings exactly as sent.
+    `last_id` is the exchange's update id that the book stands at, None where the exchange has none.
     """
 
-    def __init__(self) -> None:
-        self._bids = _Side(lowest_first=False)
-        self._asks = _Side(lowest_first=True)
-        self.in_sync = False
-        self.last_id: int | None = None
-        """The exchange's update id that the book stands at, None where the exchange has none."""
+    in_sync: bool = False
+    last_id: int | None = None
 
-    def apply(self, event: Book) -> bool:
-        """Take in one event and return whether the book is in sync after it."""
+    def follow(self, event: Book) -> bool:
+        """Take note of an event; return whether it is to be applied: not what is known, nor what follows a gap."""
         if event.kind == "snapshot":
-            self._bids.reset(event.bids)
-            self._asks.reset(event.asks)
-            self.last_id = event.last_id
             self.in_sync = True
-        elif self.in_sync and not self._is_old(event):
-            if self._continues(event):
-                self._bids.change(event.bids)
-                self._asks.change(event.asks)
-                self.last_id = event.last_id
-            else:
-                self.in_sync = False
-        return self.in_sync
+        elif not self.in_sync or self._is_old(event):
+            return False
+        elif not self._continues(event):
+            self.in_sync = False
+            return False
+        self.last_id = event.last_id
+        return True
 
     def _is_old(self, delta: Book) -> bool:
         """Whether a delta is in the book already. Ids may fall (OKX restarts them) where prev_id fits all the same."""
@@ -89,6 +81,41 @@ class BookBuilder:
             return True
         # Levels are absolute: a delta that begins inside what is known and ends beyond it may be applied whole.
         return delta.prev_id == self.last_id or (delta.first_id is not None and delta.first_id <= self.last_id + 1)
+
+
+class BookBuilder:
+    """The order book of one symbol, as far as its events tell.
+
+    Feed every `book` event of one exchange and symbol to `apply`, in the order of the stream. The book can be used
+    while `in_sync`; it is not before the first snapshot, nor between a missing delta and the snapshot after it.
+    Events that are delivered again do no harm. Prices and amounts come back as strings exactly as sent.
+    """
+
+    def __init__(self) -> None:
+        self._bids = _Side(lowest_first=False)
+        self._asks = _Side(lowest_first=True)
+        self._sequence = BookSequence()
+
+    @property
+    def in_sync(self) -> bool:
+        """Whether the book can be used."""
+        return self._sequence.in_sync
+
+    @property
+    def last_id(self) -> int | None:
+        """The exchange's update id that the book stands at, None where the exchange has none."""
+        return self._sequence.last_id
+
+    def apply(self, event: Book) -> bool:
+        """Take in one event and return whether the book is in sync after it."""
+        if self._sequence.follow(event):
+            if event.kind == "snapshot":
+                self._bids.reset(event.bids)
+                self._asks.reset(event.asks)
+            else:
+                self._bids.change(event.bids)
+                self._asks.change(event.asks)
+        return self.in_sync
 
     @property
     def best_bid(self) -> Level | None:

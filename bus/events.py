@@ -118,6 +118,8 @@ BreakerState: TypeAlias = Literal["closed", "open", "half_open", "forced_open", 
 GapState: TypeAlias = Literal["open", "filling", "filled", "unfillable"]
 Severity: TypeAlias = Literal["info", "warning", "error"]
 TaskState: TypeAlias = Literal["queued", "running", "done", "failed", "cancelled"]
+TASK_ENDS: Final = frozenset({"done", "failed", "cancelled"})
+"""The states in which nothing more happens to a task."""
 
 
 class SystemEvent(msgspec.Struct, frozen=True, gc=False, tag_field="type"):

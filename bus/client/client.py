@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import aclosing
 from random import Random
 from types import TracebackType
 from typing import Any, Final, Self, TypeVar
@@ -11,16 +12,19 @@ import structlog
 from bus.client.commanding import Replies
 from bus.client.reader import Reader, log_loss
 from bus.client.selection import Choice, Selection, reached
-from bus.clock import Clock, SystemClock
+from bus.clock import SECOND, Clock, SystemClock
 from bus.commands import Reply, ReplyStatus
 from bus.errors import BusUnavailable, CommandFailed, CommandRejected, NotPermitted
-from bus.events import Event
+from bus.events import TASK_ENDS, Event, Task
 from bus.interface import Loss
 from bus.redis.connection import connect, not_permitted
 from bus.streams import Access, StreamNames
 
 log = structlog.get_logger(__name__)
 T = TypeVar("T")
+
+FOLLOW_FROM: Final = 60 * SECOND
+"""How far back (ns) a task is looked for: by so much the daemon's clock may be behind ours."""
 
 PATIENCE: Final = 60.0
 LONGEST_BACKOFF: Final = 5.0
@@ -159,6 +163,18 @@ class Client:
                     raise replies.unanswered(timeout)
             for reply in found:
                 yield reply
+
+    async def follow(self, task: str) -> AsyncGenerator[Task, None]:
+        """Yield what is told about a background task that was just started, up to its end: done, failed or cancelled.
+
+        Raises BusUnavailable, NotPermitted.
+        """
+        async with aclosing(self.subscribe(channel="system", since=self._clock.now() - FOLLOW_FROM)) as events:
+            async for event in events:
+                if isinstance(event, Task) and event.id == task:
+                    yield event
+                    if event.state in TASK_ENDS:
+                        return
 
     async def _patiently(self, action: Callable[[], Awaitable[T]], *, at_once: bool = False) -> T:
         """Do something with Redis, through disconnections for as long as our patience lasts."""

@@ -59,8 +59,9 @@ class Janitor:
         """The oldest entry that some group has not acknowledged yet; None without groups."""
         positions = []
         for group in await self._client.xinfo_groups(stream):
-            pending = await self._client.xpending(stream, group["name"]) if group["pending"] else None
-            positions.append(parse_id(pending["min"] if pending else group["last-delivered-id"]))
+            pending = await self._client.xpending(stream, group["name"]) if group["pending"] else {}
+            oldest = pending.get("min")  # none where all has been acknowledged meanwhile
+            positions.append(parse_id(oldest or group["last-delivered-id"]))
         return min(positions, default=None)
 
     async def _remove(self, stream: str, before: EntryId) -> None:

@@ -1,13 +1,19 @@
 """`marketd ctl`: send a control command to the running daemon and print the reply."""
 
 import argparse
+import asyncio
 import json
+import sys
 from argparse import Namespace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from bus.errors import UsageError
 from daemon.cli.common import run_async, settings
 from daemon.cli.parsing import EXIT_FAILED, EXIT_OK, Parser
+
+if TYPE_CHECKING:
+    from bus.client import Client
+    from daemon.cli.progress import Bar
 
 
 def add(commands: "argparse._SubParsersAction[Parser]") -> None:
@@ -53,4 +59,28 @@ async def _ctl(args: Namespace) -> int:
                     print(json.dumps(reply.fields()), flush=True)  # noqa: T201 # this command's output
                 elif not bar.show(reply):
                     print(reply_text(reply), flush=True)  # noqa: T201 # the same
-    return EXIT_OK if reply.status == "done" else EXIT_FAILED
+            if reply.status != "done":
+                return EXIT_FAILED
+            task = None if args.json else _started(args.name, reply.result)
+            return EXIT_OK if task is None else await _follow(client, task, bar)
+
+
+def _started(command: str, result: Any) -> str | None:
+    """Return the id of the background task that a command has started, as `backfill.start` does."""
+    if command.endswith(".start") and isinstance(result, dict) and {"id", "kind", "state"} <= result.keys():
+        return str(result["id"])
+    return None
+
+
+async def _follow(client: "Client", task: str, bar: "Bar") -> int:
+    """Show a background task up to its end; an interruption leaves it running."""
+    state = ""
+    try:
+        async for event in client.follow(task):
+            bar.at(event.done, event.total)
+            state = event.state
+    except asyncio.CancelledError:
+        print(f"task {task} goes on; 'marketd ctl task.cancel id={task}' ends it", file=sys.stderr)  # noqa: T201 # for people
+        raise
+    print(f"task {task}: {state}", flush=True)  # noqa: T201 # this command's output
+    return EXIT_OK if state == "done" else EXIT_FAILED

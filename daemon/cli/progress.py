@@ -1,4 +1,4 @@
-"""The progress bar of `marketd ctl`, on standard error, so that standard output stays the reply alone."""
+"""The bar that shows how far a command or a background task is; on standard error, so that only the reply is output."""
 
 from types import TracebackType
 from typing import Self
@@ -10,16 +10,19 @@ from bus.commands import Reply
 
 
 class Bar:
-    """A bar that is there once a command has told of progress: a result with `done` and `total`."""
+    """Appears with the first word about progress; where standard error is no terminal it stays away."""
 
-    def __init__(self, what: str) -> None:
+    def __init__(self, what: str, console: Console | None = None) -> None:
         self._what = what
+        self._console = console or Console(stderr=True)
         self._progress = Progress(
             TextColumn("{task.description}"),
             BarColumn(),
-            TextColumn("{task.completed:,}/{task.total:,}"),
+            TextColumn("{task.fields[count]}"),
+            TextColumn("{task.fields[rate]}"),
             TimeRemainingColumn(),
-            console=Console(stderr=True),
+            console=self._console,
+            disable=not self._console.is_terminal,
         )
         self._task: TaskID | None = None
 
@@ -31,13 +34,21 @@ class Bar:
     ) -> None:
         self._progress.stop()
 
+    def at(self, done: int, total: int | None) -> None:
+        """Show how much is done of how much, None while that is unknown."""
+        count = f"{done:,}" if total is None else f"{done:,}/{total:,}"
+        if self._task is None:
+            self._progress.start()
+            self._task = self._progress.add_task(self._what, total=None, count=count, rate="")
+        speed = self._progress.tasks[self._task].speed
+        self._progress.update(
+            self._task, completed=done, total=total, count=count, rate=f"{speed:,.0f}/s" if speed else ""
+        )
+
     def show(self, reply: Reply) -> bool:
-        """Show a reply in the bar; False for one that tells of no progress."""
+        """Show a reply about progress, a result with `done` and `total`; False for any other reply."""
         told = reply.result
         if reply.status != "progress" or not isinstance(told, dict) or not {"done", "total"} <= told.keys():
             return False
-        if self._task is None:
-            self._progress.start()
-            self._task = self._progress.add_task(self._what)
-        self._progress.update(self._task, completed=told["done"], total=told["total"] or 0)
+        self.at(told["done"], told["total"])
         return True

@@ -1,6 +1,7 @@
 """Asks for candles after each close, instead of having every change of them streamed."""
 
 from collections.abc import AsyncIterator, Callable, Sequence
+from math import inf
 from random import Random
 from typing import Final, TypeAlias
 
@@ -25,10 +26,17 @@ SPREAD: Final = 3.0
 """Seconds over which feeds that close together are asked for, so that they do not ask in step."""
 FARTHEST: Final = 30 * 86_400 * SECOND
 """Time (ns) that is caught up with after a downtime; what is older is a gap like any other."""
+_DAY: Final = 86_400 * SECOND
 _RETRY: Final = 2.0
 _LONGEST_RETRY: Final = 600.0
 
 History: TypeAlias = Callable[[FeedKey, Span], AsyncIterator[Sequence[Translated]]]
+
+
+def until_close(timeframe: str, now: int) -> float:
+    """Return the seconds until the running candle ends; infinity where exchanges differ in when that is, or ""."""
+    length = timeframes.following(timeframe, 0)
+    return (length - now % length) / SECOND if 0 < length <= _DAY else inf
 
 
 class ClosePoller:

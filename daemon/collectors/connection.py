@@ -189,7 +189,7 @@ class Connection:
         match notice.kind:
             case "refused":
                 log.error("the exchange refused a subscription", origin=self.origin, reason=notice.text)
-                self._around.board.refused(self._sender.feeds_of(notice.message_id), notice.text)
+                self._around.board.refused(notice.feeds or self._sender.feeds_of(notice.message_id), notice.text)
             case "send":
                 self._sender.text(notice.text)
             case "reconnect":

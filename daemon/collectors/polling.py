@@ -9,6 +9,7 @@ import structlog
 from bus.clock import Clock
 from bus.errors import ExchangeUnavailable, RequestRefused
 from daemon.collectors.board import FeedBoard
+from daemon.collectors.closes import SETTLING, SPREAD, until_close
 from daemon.collectors.intake import Intake
 from daemon.collectors.outbox import Outbox
 from daemon.collectors.rest import RestClient
@@ -47,11 +48,13 @@ class Poller:
             request = self._exchange.polls(feed)
             if request is not None:
                 await self._poll(feed, request)
-            await self._pause(self._random.uniform(1 - JITTER, 1 + JITTER))
+            await self._pause(feed)
 
-    async def _pause(self, share: float) -> None:
-        began = self._clock.monotonic()
-        while (left := began + self._interval() * share - self._clock.monotonic()) > 0:
+    async def _pause(self, feed: FeedKey) -> None:
+        """Wait for the interval, or for the close of the present candle where that comes sooner."""
+        began, share = self._clock.monotonic(), self._random.uniform(1 - JITTER, 1 + JITTER)
+        close = until_close(feed.timeframe, self._clock.now()) + SETTLING + self._random.uniform(0, SPREAD)
+        while (left := began + min(self._interval() * share, close) - self._clock.monotonic()) > 0:
             await self._clock.sleep(min(left, LOOK))
 
     async def _poll(self, feed: FeedKey, request: Request) -> None:

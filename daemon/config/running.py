@@ -7,10 +7,11 @@ from typing import Any, Final, Protocol
 import structlog
 
 from bus.clock import Clock
-from bus.errors import ConfigError, StoreUnavailable
+from bus.errors import BusUnavailable, ConfigError, StoreUnavailable
 from daemon.config.model import Config
 from daemon.config.settings import (
     RestartNeeded,
+    Settings,
     build,
     changeable,
     differences,
@@ -94,7 +95,7 @@ class RunningConfig:
                     async with self._lock:
                         await self._catch_up()
                         await self._bring(self.current)
-            except StoreUnavailable as error:
+            except (StoreUnavailable, BusUnavailable) as error:
                 log.debug("cannot look for a changed configuration", reason=str(error))
 
     async def set(
@@ -111,38 +112,46 @@ class RunningConfig:
             return config
 
         async with self._lock:
-            return await self._make(self._base, wanted, client, expected, comment)
+            return await self._make(wanted, client, expected, comment)
 
     async def rollback(self, number: int, client: str, expected: int | None = None) -> int:
         """Bring back what held in a version, as a new version, and return that one. Raises UsageError and as `set`."""
-        version = await self.versions.get(number)
+        settings = await self.settings(number)
         async with self._lock:
             return await self._make(
-                self._base, lambda: build(self._base, version.settings), client, expected,
-                f"rolled back to version {number}",
-            )  # fmt: skip
+                lambda: build(self._base, settings), client, expected, f"rolled back to version {number}"
+            )
+
+    async def settings(self, number: int) -> Settings:
+        """Return what held in a version; 0 is what file and environment say. Raises UsageError, StoreUnavailable."""
+        return (await self.versions.get(number)).settings if number else changeable(self._base)
 
     async def reload(self, client: str) -> int:
         """Read file and environment again and apply what has changed there. Raises as `set`."""
         async with self._lock:
-            base = self._load()
-            self._parts.check(base)
-            if paths := fixed_changes(self._base, base):
-                raise RestartNeeded(paths)
-            if changeable(base) != changeable(self._base):
-                await self._parts.rebase(base)
+            base = await self._read()
 
             def wanted() -> Config:
                 config = build(base, merge(changeable(self._base), changeable(self.current), changeable(base)))
                 self._parts.doubt(config)
                 return config
 
-            return await self._make(base, wanted, client, None, "file reloaded")
+            return await self._make(wanted, client, None, "file reloaded", base)
+
+    async def _read(self) -> Config:
+        """Read file and environment again. Raises ConfigError for what cannot be taken over, BusUnavailable."""
+        base = self._load()
+        self._parts.check(base)
+        if paths := fixed_changes(self._base, base):
+            raise RestartNeeded(paths)
+        if changeable(base) != changeable(self._base):
+            await self._parts.rebase(base)
+        return base
 
     async def _make(
-        self, base: Config, wanted: Callable[[], Config], client: str, expected: int | None, comment: str
+        self, wanted: Callable[[], Config], client: str, expected: int | None, comment: str, base: Config | None = None
     ) -> int:
-        """Make a version of what is wanted, over a base."""
+        """Make a version of what is wanted, over the present base or another one."""
         for _ in range(TRIES):
             await self._catch_up()
             if expected is not None and expected != self.version:
@@ -150,10 +159,10 @@ class RunningConfig:
             config = wanted()
             self._parts.check(config)
             try:
-                await self._record(base, config, client, comment)
+                await self._record(base or self._base, config, client, comment)
             except VersionConflict:
                 continue  # another process was faster: once more, on top of what it wrote
-            self._base = base
+            self._base = base or self._base
             await self._bring(config)
             return self.version
         raise StoreUnavailable("other processes keep changing the configuration; try again")
@@ -173,8 +182,13 @@ class RunningConfig:
         """Take over what another process has written."""
         newest = await self.versions.newest()
         if newest is not None and newest.number > self.version:
-            self.version = newest.number
             log.info("following a changed configuration", version=newest.number, client=newest.client)
+            if newest.below != changeable(self._base):  # that process has read a changed file, often ours too
+                try:
+                    self._base = await self._read()
+                except ConfigError as error:
+                    log.warning("the file is not read again", reason=str(error))
+            self.version = newest.number
             await self._bring(self._on_base(newest))
 
     async def _bring(self, config: Config) -> None:

@@ -1,5 +1,6 @@
 """The versions of the runtime configuration, in the table `config_versions`: what was changed, by whom, over what."""
 
+import asyncio
 import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -11,6 +12,8 @@ import asyncpg
 from bus.errors import StoreUnavailable, UsageError
 from daemon.config.settings import Settings
 
+DEADLINE: Final = 20.0
+"""Seconds for one exchange with the database."""
 _FAILURES: Final = (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError)
 _COLUMNS: Final = "version, ts, client, comment, config"
 _INSERT: Final = "insert into config_versions (client, comment, config) values ($1, $2, $3::jsonb) returning version"
@@ -97,6 +100,7 @@ def _version(row: "asyncpg.Record") -> Version:
 @asynccontextmanager
 async def _reaching() -> AsyncIterator[None]:
     try:
-        yield
+        async with asyncio.timeout(DEADLINE):
+            yield
     except _FAILURES as error:
         raise StoreUnavailable(f"the database cannot be reached: {error or type(error).__name__}") from error

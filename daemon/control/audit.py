@@ -54,7 +54,10 @@ class AuditLog:
     def record(self, record: Record) -> None:
         """Hand over a record. Never waits."""
         if self._queue.full():
-            log.error("command not recorded in the database", record=record._asdict())
+            log.error(
+                "command not recorded in the database",
+                id=record.id, client=record.client, command=record.command, status=record.status,
+            )  # fmt: skip
         else:
             self._queue.put_nowait(record)
 

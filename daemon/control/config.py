@@ -54,14 +54,14 @@ class History(Arguments):
 class Diff(Arguments):
     """Arguments of config.diff."""
 
-    version: int = Field(ge=1, description="the one version")
-    to: int | None = Field(default=None, ge=1, description="the other; what runs now when left out")
+    version: int = Field(ge=0, description="the one version; 0 is what the file says")
+    to: int | None = Field(default=None, ge=0, description="the other; what runs now when left out")
 
 
 class Rollback(Arguments):
     """Arguments of config.rollback."""
 
-    version: int = Field(ge=1, description="the version to bring back, as config.history lists them")
+    version: int = Field(ge=0, description="the version to bring back, as config.history lists them; 0 is the file")
 
 
 def config_get(running: RunningConfig) -> Command[Get]:
@@ -111,10 +111,9 @@ def config_diff(running: RunningConfig) -> Command[Diff]:
     """Make `config.diff`: what differs between two versions, or between one and what runs."""
 
     async def run(arguments: Diff) -> JsonValue:
-        one = (await running.versions.get(arguments.version)).settings
-        if arguments.to is None:
-            return _changes(one, changeable(running.current))
-        return _changes(one, (await running.versions.get(arguments.to)).settings)
+        one = await running.settings(arguments.version)
+        other = changeable(running.current) if arguments.to is None else await running.settings(arguments.to)
+        return _changes(one, other)
 
     return Command("config.diff", Diff, run)
 

@@ -87,10 +87,12 @@ class Lane:
         await self._conclude(request, refuse(request, "failed", "interrupted", message), received)
 
     async def _carry_out(self, request: Request) -> Reply:
-        if request.command in self._commands and not permitted(self._access, request.command):
-            stream = self._names.commands_for(needed(request.command))
-            message = f"{request.command} is not obeyed on this stream: it belongs on {stream}"
-            return refuse(request, "rejected", "not_permitted", message)
+        if request.command in self._commands:
+            name = self._commands.find(request.command).name
+            if not permitted(self._access, name):
+                stream = self._names.commands_for(needed(name))
+                message = f"{request.command} is not obeyed on this stream: it belongs on {stream}"
+                return refuse(request, "rejected", "not_permitted", message)
         return await execute(self._commands, request, self._clock)
 
     async def _reject(self, who: Sender, error: Rejected, received: int) -> None:

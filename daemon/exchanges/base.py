@@ -118,9 +118,9 @@ class Notice(msgspec.Struct, frozen=True):
     """Something a frame said that is no market data.
 
     `control`: acknowledgement or heartbeat. `unknown`: well-formed, of a kind not known here. `refused`: the exchange
-    refused what we asked (`text` says what). `send`: send `text` on this connection. `reconnect`: the exchange is
-    about to end this connection. `resync`: what came on this connection does not follow on what came before (`text`
-    says how); `feeds` have to be subscribed to anew, and they alone.
+    refused what we asked (`text` says what), or `feeds` alone of it. `send`: send `text` on this connection.
+    `reconnect`: the exchange is about to end this connection. `resync`: what came on this connection does not follow
+    on what came before (`text` says how); `feeds` have to be subscribed to anew, and they alone.
     """
 
     kind: NoticeKind

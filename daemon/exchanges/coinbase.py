@@ -4,6 +4,7 @@ https://docs.cdp.coinbase.com/coinbase-app/advanced-trade-apis/websocket/websock
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from decimal import Decimal
 from math import inf
 from typing import ClassVar, Final, Literal, TypeAlias
 
@@ -28,7 +29,6 @@ from daemon.exchanges.base import (
 from daemon.exchanges.coinbase_frames import HEARTBEATS, notice, requests
 from daemon.exchanges.coinbase_market import Market
 from daemon.exchanges.coinbase_messages import (
-    BookEvent,
     BookMessage,
     CandlesMessage,
     Envelope,
@@ -67,13 +67,14 @@ class Coinbase(Exchange):
     contiguous: ClassVar[bool] = True
     endpoints: ClassVar[Endpoints] = Endpoints("https://api.coinbase.com", "wss://advanced-trade-ws.coinbase.com")
     # https://docs.cdp.coinbase.com/coinbase-app/advanced-trade-apis/websocket/websocket-rate-limits: 8 connections and
-    # 8 messages a second for each address. Public REST calls: 10 a second, .../rest-api/rate-limits. A message that is
-    # lost breaks all books of its connection, so that one does not carry many.
+    # 8 messages a second for each address; a connection begins with up to four messages. Public REST calls: 10 a
+    # second, .../rest-api/rate-limits. A message that is lost breaks all books of its connection, so that one does not
+    # carry many.
     limits: ClassVar[Limits] = Limits(
         feeds_per_connection=40,
         streams_per_message=40,
         message_interval=0.25,
-        connects_per_minute=480,
+        connects_per_minute=60,
         lifetime=inf,
         ping_interval=15,
         silence=30,
@@ -109,6 +110,18 @@ class Coinbase(Exchange):
     def instruments(self) -> Mapping[str, Instrument]:
         """The instruments by unified symbol; empty before the list was answered."""
         return self._listings.instruments
+
+    def volumes_requests(self) -> Sequence[Request]:
+        """Return the call that tells every product's volume."""
+        return [rest.volumes_request()]
+
+    def volumes(self, request: Request, body: bytes | str) -> Mapping[str, Decimal]:
+        """Read what was traded in 24 hours, in quote currency, by unified symbol. Raises MalformedFrame."""
+        try:
+            found = rest.volumes(body)
+        except (MalformedFrame, *_UNDECODABLE) as error:
+            raise unreadable(request, error) from error
+        return {self._symbols[name]: volume for name, volume in found.items() if name in self._symbols}
 
     # subscribing
     def streams(self, feed: FeedKey) -> Sequence[str]:
@@ -217,30 +230,35 @@ class Coinbase(Exchange):
         return market
 
     def _books(self, raw: bytes, recv: int, connection: int) -> Events:
+        """Publish snapshots, and updates of books that are whole."""
         m = _book(raw)
-        if self._late(m.sequence_num, connection):
+        number, counts = m.sequence_num, self._counts
+        if counts.get(connection) == number - 1:
+            counts[connection] = number
+        elif self._late(number, connection):
             return self._duplicate("book")
         ts = nanoseconds(m.timestamp)
-        if len(m.events) == 1:
-            return self._book(m.events[0], ts, recv, connection)
-        return [book for event in m.events for book in self._book(event, ts, recv, connection)]
+        events: Events = []
+        for event in m.events:
+            market = self._markets.get(event.product_id) or self._market(event.product_id)
+            bids, asks = levels(event.updates)
+            if event.type == "snapshot":
+                market.book.begin(connection)
+                events.append(Book(self.name, market.symbol, ts, recv, self.source, "snapshot", bids, asks))
+            elif market.book.connection == connection:
+                events.append(Book(self.name, market.symbol, ts, recv, self.source, "delta", bids, asks))
+            else:
+                self._stray(market, connection)
+        return events
 
-    def _book(self, event: BookEvent, ts: int, recv: int, connection: int) -> Events:
-        """Publish a snapshot, or an update of a book that is whole."""
-        market = self._markets.get(event.product_id) or self._market(event.product_id)
-        bids, asks = levels(event.updates)
-        if event.type == "snapshot":
-            market.book.begin(connection)
-            return [Book(self.name, market.symbol, ts, recv, self.source, "snapshot", bids, asks)]
-        verdict = market.book.take(connection)
-        if verdict == "follows":
-            return [Book(self.name, market.symbol, ts, recv, self.source, "delta", bids, asks)]
-        if verdict == "broken":
-            feed = FeedKey(market.symbol, "book")
+    def _stray(self, market: Market, connection: int) -> None:
+        """Drop an update of a book that has no snapshot of this connection; ask once for one."""
+        if market.book.take(connection) == "broken":
             self.resyncs += 1
+            feed = FeedKey(market.symbol, "book")
             self.notices.append(Notice("resync", f"an update of {market.symbol} without a snapshot", feeds=(feed,)))
-            return []
-        return self._duplicate("book")
+        else:
+            self.duplicates["book"] += 1
 
     def _trades(self, raw: bytes, recv: int, connection: int) -> Events:
         """Publish trades. A snapshot repeats the last ones: it fills what a broken connection missed, nothing else."""

@@ -10,7 +10,7 @@ from typing import Annotated, Literal, TypeAlias
 from msgspec import Meta, Struct
 
 from bus.events import Level
-from daemon.exchanges.decimals import Number, Optional, check_levels
+from daemon.exchanges.decimals import Number, Optional, check_levels, sound_level
 
 Sequence: TypeAlias = Annotated[int, Meta(ge=0, le=2**63 - 1)]
 """Rises by one with each message of a connection, over all its channels, from 0."""
@@ -30,6 +30,9 @@ class LevelUpdate(Struct, gc=False):
 
 def levels(updates: list[LevelUpdate]) -> tuple[list[Level], list[Level]]:
     """Return the bids and asks of one product, checked to be plain decimals. Raises MalformedFrame."""
+    if len(updates) == 1 and sound_level((update := updates[0]).price_level, update.new_quantity):
+        level = [(update.price_level, update.new_quantity)]
+        return (level, []) if update.side == "bid" else ([], level)
     bids = [(update.price_level, update.new_quantity) for update in updates if update.side == "bid"]
     asks = [(update.price_level, update.new_quantity) for update in updates if update.side == "offer"]
     check_levels(bids, asks)
@@ -196,7 +199,7 @@ class Product(Struct):
 
     `alias` names the product whose order book this one shares.
 
-    {"product_id":"BTC-USD","base_increment":"0.00000001","quote_increment":"0.01","quote_min_size":"1",
+    {"product_id":"BTC-USD","price":"140.21","volume_24h":"1908432","base_increment":"0.00000001","quote_increment":"0.01","quote_min_size":"1",
     "base_min_size":"0.00000001","is_disabled":false,"trading_disabled":false,"product_type":"SPOT",
     "quote_currency_id":"USD","base_currency_id":"BTC","alias":"","price_increment":"0.01",…}
     """
@@ -209,6 +212,8 @@ class Product(Struct):
     price_increment: str = ""
     base_min_size: str = ""
     quote_min_size: str = ""
+    price: Optional = ""
+    volume_24h: Optional = ""
     alias: str = ""
     is_disabled: bool = False
     trading_disabled: bool = False

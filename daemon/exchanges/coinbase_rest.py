@@ -5,6 +5,7 @@ beside it. Lists come newest first, and of what does not fit into one answer the
 for in pieces that are short enough, so that pages come in order.
 """
 
+from decimal import Decimal
 from typing import Final
 
 import msgspec
@@ -52,6 +53,18 @@ _candles = msgspec.json.Decoder(CandlesAnswer)
 def instruments_request() -> Request:
     """Ask for all spot products."""
     return Request("instruments", _PATH, {"product_type": "SPOT"}, 1)
+
+
+def volumes_request() -> Request:
+    """Ask for all spot products again: the list tells what was traded."""
+    return replace(instruments_request(), kind="volumes")
+
+
+def volumes(body: bytes | str) -> dict[str, Decimal]:
+    """Read what was traded in 24 hours at the last price, in quote currency, by Coinbase's name of the product."""
+    listed = [product for product in products(body) if product.price and product.volume_24h]
+    check((), [text for product in listed for text in (product.price, product.volume_24h)])
+    return {product.product_id: Decimal(product.price) * Decimal(product.volume_24h) for product in listed}
 
 
 def products(body: bytes | str) -> list[Product]:

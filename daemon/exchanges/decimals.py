@@ -80,6 +80,14 @@ def sound_trade(price: str, amount: str) -> bool:
         return False
 
 
+def sound_level(price: str, amount: str) -> bool:
+    """Whether both are plain decimals and the price exceeds 0: `check_levels` unrolled for messages of one level."""
+    try:
+        return not f"{price}{amount}".encode().translate(None, _PLAIN) and float(price) > 0 <= float(amount)
+    except ValueError:
+        return False
+
+
 def sound_quote(bid: str, bid_size: str, ask: str, ask_size: str) -> bool:
     """Whether all are plain decimals and the prices exceed 0: `check` unrolled likewise."""
     try:

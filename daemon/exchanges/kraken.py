@@ -4,10 +4,12 @@ https://docs.kraken.com/exchange/api-reference/spot-websocket
 """
 
 from collections.abc import Callable, Mapping, Sequence
+from decimal import Decimal
 from math import inf
 from typing import ClassVar, Final, Literal, TypeAlias
 
 import msgspec
+from msgspec.structs import replace
 
 from bus.errors import ConfigError, MalformedFrame
 from bus.events import Book, Candle, Source, Ticker, Trade
@@ -86,6 +88,8 @@ class Kraken(Exchange):
         super().__init__(source, trades)
         self._listings = Listings(self.name, "BTC/USD")
         self._symbols: dict[str, str] = {}
+        self._names: dict[str, str] = {}
+        """Symbols by the names of the list of pairs, which statistics go by."""
         self._markets: dict[str, Market] = {}
         self._handlers: dict[str, Handler] = {
             "book": self._books,
@@ -104,6 +108,18 @@ class Kraken(Exchange):
     def instruments(self) -> Mapping[str, Instrument]:
         """The instruments by unified symbol; empty before the list was answered."""
         return self._listings.instruments
+
+    def volumes_requests(self) -> Sequence[Request]:
+        """Return the call that tells every pair's volume."""
+        return [rest.volumes_request()]
+
+    def volumes(self, request: Request, body: bytes | str) -> Mapping[str, Decimal]:
+        """Read what was traded in 24 hours, in quote currency, by unified symbol. Raises MalformedFrame."""
+        try:
+            found = rest.volumes(body)
+        except (MalformedFrame, *_UNDECODABLE) as error:
+            raise unreadable(request, error) from error
+        return {self._names[name]: volume for name, volume in found.items() if name in self._names}
 
     # subscribing
     def streams(self, feed: FeedKey) -> Sequence[str]:
@@ -153,7 +169,9 @@ class Kraken(Exchange):
         handler = self._handlers.get(channel) if isinstance(channel, str) else None
         if handler is not None:
             return handler(raw, recv, connection)
-        self.notices.append(notice(value))
+        said = notice(value)
+        symbol = self._symbols.get(str(value.get("symbol"))) if said.kind == "refused" else None
+        self.notices.append(said if symbol is None else replace(said, feeds=_all_feeds(symbol)))
         return []
 
     def _doubt(self, raw: bytes) -> None:
@@ -203,8 +221,8 @@ class Kraken(Exchange):
     def _delta(self, data: BookData, recv: int, connection: int) -> Events:
         market = self._markets.get(data.symbol) or self._market(data.symbol)
         bids, asks, ts = levels(data.bids), levels(data.asks), nanoseconds(data.timestamp)
-        verdict = market.chain.take(connection)
-        if verdict != "follows":
+        if market.chain.connection != connection:
+            verdict = market.chain.take(connection)
             return self._broken(market, "an update without a snapshot", said=verdict == "broken")
         book = market.book
         if bids:
@@ -294,8 +312,9 @@ class Kraken(Exchange):
             found = rest.instruments(body, self.name)
         except (MalformedFrame, *_UNDECODABLE) as error:
             raise unreadable(request, error) from error
-        self._listings.take("spot", found)
-        self._symbols |= {instrument.native: instrument.symbol for instrument in found}
+        self._listings.take("spot", found.values())
+        self._symbols |= {instrument.native: instrument.symbol for instrument in found.values()}
+        self._names |= {name: instrument.symbol for name, instrument in found.items()}
         return []
 
     def failed(self, request: Request) -> None:
@@ -336,6 +355,12 @@ class Kraken(Exchange):
     def standing(self, status: int, headers: Mapping[str, str], body: bytes, now: int) -> Standing:
         """Read status and, since errors come with status 200, body."""
         return rest.standing(status, headers, body, now)
+
+
+def _all_feeds(symbol: str) -> tuple[FeedKey, ...]:
+    """Return every feed of a symbol: a refusal names the symbol, not the channel."""
+    feeds = [FeedKey(symbol, channel) for channel in ("trade", "ticker", "book")]
+    return *feeds, *(FeedKey(symbol, "candle", timeframe) for timeframe in rest.MINUTES)
 
 
 def _beginning(channel: str) -> bytes:

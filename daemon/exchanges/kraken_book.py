@@ -59,8 +59,11 @@ class Side:
                 raise MalformedFrame("a price of 0")
             at, count = bisect_left(keys, key), len(keys)
             known = at < count and keys[at] == key
+            checked = at >= count - CHECKED
+            if checked:
+                self.text = None
             if float(amount):
-                piece = price.replace(".", "").lstrip("0") + amount.replace(".", "").lstrip("0")
+                piece = price.replace(".", "").lstrip("0") + amount.replace(".", "").lstrip("0") if checked else None
                 if known:
                     levels[at], pieces[at] = level, piece
                 else:
@@ -69,15 +72,13 @@ class Side:
                     pieces.insert(at, piece)
             elif known:
                 del keys[at], levels[at], pieces[at]
-            if at >= count - CHECKED:
-                self.text = None
         return self._cut() if len(keys) > self._depth else []
 
     def encode(self) -> bytes:
         """Return this side's part of the text that is checked, the best level first."""
         try:
             self.text = text = "".join(self._pieces[: -CHECKED - 1 : -1]).encode()
-        except TypeError:  # levels of the snapshot have come to the top
+        except TypeError:  # levels from below have come to the top
             self._pieces[-CHECKED:] = [_piece(*level) for level in self._levels[-CHECKED:]]
             return self.encode()
         return text

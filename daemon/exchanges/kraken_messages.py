@@ -210,6 +210,23 @@ class PairsAnswer(Struct):
     result: dict[str, Pair] = {}
 
 
+class DayAnswer(Struct, gc=False):
+    """One pair of GET /0/public/Ticker: volume and its average price, each of today and of the last 24 hours.
+
+    {"a":["30300.10000","1","1.000"],…,"v":["4083.67001100","4412.73601799"],"p":["30706.77771","30689.13205"],…}
+    """
+
+    v: tuple[Number, Number]
+    p: tuple[Number, Number]
+
+
+class DaysAnswer(Struct):
+    """GET /0/public/Ticker."""
+
+    error: list[str]
+    result: dict[str, DayAnswer] = {}
+
+
 class RowsAnswer(Struct):
     """GET /0/public/Trades and /0/public/OHLC: rows under the pair's name, and `last`, from where to go on."""
 

@@ -16,7 +16,16 @@ from bus.timeframes import following
 from daemon.exchanges.answers import Stamp, belongs, precedes
 from daemon.exchanges.base import Instrument, Outcome, Page, Request, Span, Standing, by_status
 from daemon.exchanges.decimals import check
-from daemon.exchanges.kraken_messages import Answer, OhlcRow, Pair, PairsAnswer, RowsAnswer, TradeRow, digits
+from daemon.exchanges.kraken_messages import (
+    Answer,
+    DaysAnswer,
+    OhlcRow,
+    Pair,
+    PairsAnswer,
+    RowsAnswer,
+    TradeRow,
+    digits,
+)
 
 MINUTES: Final = {"1m": 1, "5m": 5, "15m": 15, "30m": 30, "1h": 60, "4h": 240, "1d": 1440, "1w": 10080}
 """Kraken's interval of each timeframe."""
@@ -38,6 +47,7 @@ _V2: Final = {"XBT": "BTC", "XDG": "DOGE"}
 _V1: Final = {v2: v1 for v1, v2 in _V2.items()}
 
 _pairs = msgspec.json.Decoder(PairsAnswer)
+_days = msgspec.json.Decoder(DaysAnswer)
 _rows = msgspec.json.Decoder(RowsAnswer)
 _trades = msgspec.json.Decoder(list[TradeRow])
 _candles = msgspec.json.Decoder(list[OhlcRow])
@@ -47,6 +57,19 @@ _errors = msgspec.json.Decoder(Answer)
 def instruments_request() -> Request:
     """Ask for all pairs."""
     return Request("instruments", "/0/public/AssetPairs", {}, WEIGHT)
+
+
+def volumes_request() -> Request:
+    """Ask for the 24-hour statistics of all pairs."""
+    return Request("volumes", "/0/public/Ticker", {}, WEIGHT)
+
+
+def volumes(body: bytes | str) -> dict[str, Decimal]:
+    """Read what was traded in 24 hours, in quote currency, by the names of the list of pairs."""
+    answer = _days.decode(body)
+    _check_error(answer.error)
+    check((), [text for day in answer.result.values() for text in (day.v[1], day.p[1])])
+    return {name: Decimal(day.v[1]) * Decimal(day.p[1]) for name, day in answer.result.items()}
 
 
 def pair_name(native: str) -> str:
@@ -130,12 +153,12 @@ def _candle(row: OhlcRow, stamp: Stamp, timeframe: str) -> Candle:
     )  # fmt: skip
 
 
-def instruments(body: bytes | str, exchange: str) -> list[Instrument]:
-    """Read the list of pairs; dark pools and synthetic pairs are not among them."""
+def instruments(body: bytes | str, exchange: str) -> dict[str, Instrument]:
+    """Read the list of pairs, by the names that it gives them; dark pools and synthetic pairs are not among them."""
     answer = _pairs.decode(body)
     _check_error(answer.error)
-    listed = [pair for name, pair in answer.result.items() if pair.wsname and ":" not in name]
-    return [_instrument(pair, exchange) for pair in listed]
+    listed = {name: pair for name, pair in answer.result.items() if pair.wsname and ":" not in name}
+    return {name: _instrument(pair, exchange) for name, pair in listed.items()}
 
 
 def _instrument(pair: Pair, exchange: str) -> Instrument:

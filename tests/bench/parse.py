@@ -58,8 +58,8 @@ class Timed:
         for frames in self._script:
             gc.collect()
             start = time.process_time()
-            for frame in frames:
-                parse(*frame)
+            for frame, recv, connection in frames:
+                parse(frame, recv, connection)
             total += time.process_time() - start
             if (answer := next(answers, None)) is not None:
                 answer(exchange)

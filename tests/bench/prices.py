@@ -17,12 +17,14 @@ from bus.redis import RedisBus
 from daemon.control import Commands, ControlServer
 from daemon.control.basic import ping
 from daemon.control.prices import prices_latest
+from daemon.control.request import Request
 from daemon.prices import LatestPrices
 from tests.bench.servers import valkey
 
 SYMBOLS = [f"COIN{number}/USDT" for number in range(500)]
 ROUNDS = 200
 EVENTS = 200_000
+REQUEST = Request("1-0", "1-0", "", "prices.latest", {}, None, None)
 
 
 def events(count: int) -> list:
@@ -45,7 +47,7 @@ async def in_memory(prices: LatestPrices, arguments: dict) -> None:
     seconds, busy = [], time.process_time()
     for _ in range(ROUNDS):
         began = time.perf_counter()
-        rows = await command.run(command.parse(arguments))
+        rows = await command.run(command.parse(arguments), REQUEST)
         seconds.append(time.perf_counter() - began)
         assert len(rows) == len(SYMBOLS)
     busy = (time.process_time() - busy) / ROUNDS

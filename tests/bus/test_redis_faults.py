@@ -236,6 +236,37 @@ async def test_the_janitor_trims_what_is_read_and_keeps_what_is_not(server: Serv
     await bus.close()
 
 
+async def test_what_is_acknowledged_while_the_janitor_looks_does_not_stop_it(
+    server: Server, monkeypatch: pytest.MonkeyPatch
+):
+    bus = await RedisBus.open(server.url)
+    await bus.client.xgroup_create(bus.names.replies, "g", "0", mkstream=True)
+    entry = await bus.client.xadd(bus.names.replies, {"id": "1"})
+    await bus.client.xreadgroup("g", "me", {bus.names.replies: ">"})
+    ask = bus.client.xpending
+
+    async def acknowledged_meanwhile(stream: str, group: bytes) -> dict[str, object]:
+        await bus.client.xack(stream, group, entry)
+        return await ask(stream, group)
+
+    monkeypatch.setattr(bus.client, "xpending", acknowledged_meanwhile)
+    await Janitor(bus.client, server.url, bus.names, SystemClock(), 1_000).sweep()
+    assert await bus.client.xlen(bus.names.replies) == 1
+    await bus.close()
+
+
+async def test_replies_go_sooner_than_events(server: Server):
+    bus = await RedisBus.open(server.url)
+    half_an_hour_ago = SystemClock().now() // 1_000_000 - 1_800_000
+    for stream in (bus.names.replies, bus.names.system):
+        for number in range(500):
+            await bus.client.xadd(stream, {"x": "1"}, id=f"{half_an_hour_ago}-{number + 1}")
+    await Janitor(bus.client, server.url, bus.names, SystemClock(), 1_000_000).sweep()
+    assert await bus.client.xlen(bus.names.replies) < 150  # whole nodes go
+    assert await bus.client.xlen(bus.names.system) == 500
+    await bus.close()
+
+
 async def test_what_a_long_outage_holds_up_waits_on_disk_and_lands_in_order(server: Server, tmp_path: Path):
     bus = await RedisBus.open(server.url)
     bus.spool(tmp_path, 100_000_000)

@@ -2,6 +2,9 @@
 
 import asyncio
 from contextlib import asynccontextmanager
+from math import inf
+
+import pytest
 
 from bus import timeframes
 from bus.clock import SECOND, ManualClock
@@ -9,7 +12,7 @@ from bus.errors import ExchangeUnavailable
 from bus.events import Candle
 from bus.local import LocalState
 from daemon.collectors.board import FeedBoard
-from daemon.collectors.closes import FARTHEST, SETTLING, SPREAD, ClosePoller
+from daemon.collectors.closes import FARTHEST, SETTLING, SPREAD, ClosePoller, until_close
 from daemon.collectors.outbox import Outbox
 from daemon.exchanges.base import FeedKey
 from tests.daemon.collectors.helpers import Highest, ListeningBus
@@ -144,6 +147,21 @@ async def test_an_exchange_in_trouble_is_said_and_caught_up_with():
         await stage.seconds(30)
         assert stage.bus.states("AAA/USD", "candle:1m")[-1] == "live"
         assert [b - a for a, b in zip(stage.opened, stage.opened[1:], strict=False)] == [MINUTE] * 3
+
+
+@pytest.mark.parametrize(
+    ("timeframe", "now", "expected"),
+    [
+        ("1m", 0, 60),
+        ("1m", 59 * SECOND, 1),
+        ("1h", 90 * MINUTE, 1800),
+        ("1d", MINUTE, 86_340),
+        ("", 5, inf),
+        ("3d", 5, inf),
+    ],
+)
+def test_the_running_candle_ends_on_the_calendar(timeframe, now, expected):
+    assert until_close(timeframe, now) == expected
 
 
 async def test_who_stands_by_remembers_nothing():

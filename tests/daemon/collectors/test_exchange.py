@@ -8,7 +8,7 @@ from aiohttp import web
 from bus import metrics
 from bus.events import Book, Feed, OpenInterest
 from daemon.collectors.requests import AT_ONCE
-from daemon.exchanges.base import FeedKey
+from daemon.exchanges.base import FeedKey, Request
 from tests.daemon.collectors.helpers import Tiny
 
 
@@ -288,3 +288,20 @@ async def test_the_interval_of_polls_can_be_changed_while_it_waits(stage):
         collector.settings = replace(collector.settings, interval=10.0)
         await stage.pass_time(25)
         assert len(stage.bus.of(OpenInterest)) >= 3
+
+
+class Bars(Tiny):
+    """Candles have to be polled here."""
+
+    polled = frozenset({"candle"})
+
+    def polls(self, feed):
+        return Request("bars", "/oi", {"symbol": feed.symbol}, 1, feed.symbol)
+
+
+async def test_polled_candles_are_asked_for_after_their_close_too(stage):
+    async with stage.running(Bars(silence=1e9), channels=["candle"]) as collector:
+        collector.settings = replace(collector.settings, interval=10_000.0)
+        await stage.until(lambda: stage.server.requests["/oi"] == 1)
+        await stage.pass_time(240)
+        assert stage.server.requests["/oi"] == 5

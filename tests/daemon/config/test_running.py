@@ -148,6 +148,26 @@ async def test_other_processes_follow_over_files_of_their_own():
     assert len(table.rows) == 1, "who follows writes nothing"
 
 
+async def test_other_processes_read_a_changed_file_when_one_of_them_has():
+    table = Table()
+    one, other = Process(table), Process(table)
+    await one.running.set(level("debug"), "ann")
+    one.file = other.file = changed(Config(), WITH_OKX)
+    await one.running.reload("SIGHUP")
+    await other.followed()
+    assert other.running.current == one.running.current
+    assert [exchange.name for exchange in other.running.current.exchanges] == ["binance", "okx"]
+    other.file = changed(Config(), {"exchanges": {"nowhere": {}}})
+    one.file = changed(one.file, {"shutdown": {"deadline": 3.0}})
+    await one.running.reload("SIGHUP")
+    await other.followed()
+    assert other.running.version == one.running.version == 3
+    assert (other.level, len(other.running.current.exchanges)) == ("debug", 2), (
+        "a wrong file of its own changes nothing"
+    )
+    assert await other.running.set({"shutdown": {"deadline": 4.0}}, "bob") == 4
+
+
 async def test_what_could_not_be_applied_is_applied_later():
     table = Table()
     one = Process(table)
@@ -201,7 +221,9 @@ async def test_rolling_back_is_a_version_of_its_own():
     assert await one.running.rollback(1, "bob") == 3
     assert [exchange.name for exchange in one.running.current.exchanges] == ["binance"]
     assert one.level == "debug"
-    with pytest.raises(VersionConflict, match="version 3, not 2"):
+    assert await one.running.rollback(0, "bob") == 4
+    assert one.running.current == Config(), "0 is what the file says"
+    with pytest.raises(VersionConflict, match="version 4, not 2"):
         await one.running.rollback(2, "bob", 2)
 
 

@@ -8,11 +8,12 @@ from bus.clock import SECOND, ManualClock
 from bus.errors import UsageError
 from bus.events import Trade
 from daemon.control.prices import prices_latest
-from daemon.control.request import Rejected
+from daemon.control.request import Rejected, Request
 from daemon.exchanges.base import FeedKey
 from daemon.prices import LatestPrices
 
 CLOCK = ManualClock()
+REQUEST = Request("1-0", "1-0", "", "prices.latest", {}, None, None)
 
 
 @pytest.fixture
@@ -25,7 +26,9 @@ def command():
 
 
 async def ask(command, **arguments):
-    return [(row["exchange"], row["symbol"], row["price"]) for row in await command.run(command.parse(arguments))]
+    return [
+        (row["exchange"], row["symbol"], row["price"]) for row in await command.run(command.parse(arguments), REQUEST)
+    ]
 
 
 async def test_all_in_order_with_those_that_have_no_price_yet(command):
@@ -41,7 +44,7 @@ async def test_some(command):
 
 
 async def test_a_row_has_every_field_of_the_view_and_its_age(command):
-    (row,) = await command.run(command.parse({"symbols": ["ETH/USDT"]}))
+    (row,) = await command.run(command.parse({"symbols": ["ETH/USDT"]}), REQUEST)
     assert row == {
         "exchange": "okx", "symbol": "ETH/USDT", "ts": CLOCK.now() - SECOND, "age": 1.0, "price": "5.0",
         "change_24h": None, "change_24h_percent": None, "volume": None, "high_24h": None, "low_24h": None,

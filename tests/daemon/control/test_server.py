@@ -48,7 +48,12 @@ async def nothing(_: Arguments) -> None:
 
 @pytest.fixture(params=[2, 3], ids=["RESP2", "RESP3"])
 async def redis(valkey_url, bus_prefix, request):
-    async with Redis.from_url(valkey_url, protocol=request.param, client_name=bus_prefix) as client:
+    async with Redis.from_url(
+        valkey_url,
+        protocol=request.param,
+        client_name=bus_prefix,
+        socket_timeout=None,  # as the bus has it
+    ) as client:
         yield client
 
 

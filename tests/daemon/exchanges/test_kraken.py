@@ -235,6 +235,17 @@ def test_what_is_no_data_is_a_notice(text, kind, number):
     assert (notice.kind, notice.message_id) == (kind, number)
 
 
+def test_a_refusal_is_of_the_pair_that_it_names_alone():
+    kraken = listed()
+    refusal = {"error": "Currency pair not in trading", "method": "subscribe", "req_id": 4, "success": False}
+    kraken.parse(json.dumps(refusal | {"symbol": "BTC/USD"}), 1)
+    kraken.parse(json.dumps(refusal), 1)
+    named, unnamed = kraken.notices
+    assert {feed.symbol for feed in named.feeds} == {"BTC/USD"}
+    assert {BOOK, FeedKey("BTC/USD", "candle", "5m")} <= set(named.feeds)
+    assert (unnamed.feeds, unnamed.message_id) == ((), 4)
+
+
 def test_a_pair_that_no_list_names_has_its_own_codes():
     kraken = listed()
     assert kraken.parse(trade(symbol="LUNA2/EUR"), 1)[0].symbol == "LUNA/EUR"

@@ -4,6 +4,8 @@ import json
 from decimal import Decimal
 
 import bybit_payloads
+import coinbase_payloads
+import kraken_payloads
 import okx_payloads
 import pytest
 
@@ -11,6 +13,8 @@ from bus.errors import MalformedFrame
 from daemon.exchanges.binance import Binance
 from daemon.exchanges.binanceusdm import BinanceUsdm
 from daemon.exchanges.bybit import Bybit
+from daemon.exchanges.coinbase import Coinbase
+from daemon.exchanges.kraken import Kraken
 from daemon.exchanges.okx import Okx
 
 INFO = {
@@ -72,7 +76,20 @@ def test_bybit_tells_inverse_turnover_in_base_currency():
     }
 
 
-@pytest.mark.parametrize("exchange", [Binance, BinanceUsdm, Okx, Bybit])
+def test_kraken_tells_volume_and_its_average_price():
+    day = {"v": ["4083.67001100", "4000.5"], "p": ["30706.77771", "30000.1"], "t": [1, 2], "o": "30502.8"}
+    body = kraken_payloads.answered({"XXBTZUSD": day, "NOTOURS": day})
+    assert answered(kraken_payloads.listed(), [body]) == {"BTC/USD": Decimal("4000.5") * Decimal("30000.1")}
+
+
+def test_coinbase_tells_volume_in_base_currency():
+    bitcoin, *others = coinbase_payloads.PRODUCTS
+    products = [bitcoin | {"price": "140.21", "volume_24h": "2"}, *(each | {"price": ""} for each in others)]
+    found = answered(coinbase_payloads.listed(), [json.dumps({"products": products})])
+    assert found == {"BTC/USD": Decimal("280.42")}
+
+
+@pytest.mark.parametrize("exchange", [Binance, BinanceUsdm, Bybit, Coinbase, Kraken, Okx])
 @pytest.mark.parametrize(
     "body",
     [
@@ -82,6 +99,8 @@ def test_bybit_tells_inverse_turnover_in_base_currency():
         '[{"symbol":"BNBBTC","quoteVolume":"NaN"}]',
         okx_payloads.answered([{"instType": "SPOT", "instId": "BTC-USDT", "last": "-1", "volCcy24h": "1"}]),
         bybit_payloads.answered([{"symbol": "BTCUSDT", "turnover24h": "1e5", "volume24h": "1e5"}]),
+        kraken_payloads.answered({"XXBTZUSD": {"v": ["1", "-1"], "p": ["1", "1"]}}),
+        json.dumps({"products": [coinbase_payloads.PRODUCTS[0] | {"price": "1e5", "volume_24h": "1"}]}),
     ],
 )
 def test_what_cannot_be_read_says_so(exchange, body):

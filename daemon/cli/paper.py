@@ -1,0 +1,70 @@
+"""`marketd paper replay`: scenario files through the paper engine, and where they differ from what is expected."""
+
+import argparse
+import json
+import sys
+from argparse import Namespace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from bus.errors import UsageError
+from daemon.cli.parsing import EXIT_FAILED, EXIT_OK, Parser
+
+if TYPE_CHECKING:
+    from handlers.paper.outcome import Outcome
+    from handlers.paper.scenario_file import Scenario
+
+
+def add(commands: "argparse._SubParsersAction[Parser]") -> None:
+    """Add `paper` to the command line."""
+    parser = commands.add_parser("paper", help="paper trading: run scenarios")
+    actions = parser.add_subparsers(dest="action", metavar="replay", required=True)
+    replay = actions.add_parser("replay", help="market data and orders from a file through the matching engine")
+    replay.add_argument("file", metavar="FILE", type=Path, help="scenarios: one JSON file")
+    replay.add_argument("--scenario", metavar="ID", help="only this one")
+    replay.add_argument("--json", action="store_true", help="print what was computed as one JSON object")
+    replay.set_defaults(run=_replay)
+
+
+def _replay(args: Namespace) -> int:
+    from handlers.paper.scenario import run  # noqa: PLC0415 # start quickly
+
+    outcomes = {scenario.id: run(scenario) for scenario in _chosen(args.file, args.scenario)}
+    if args.json:
+        computed = {name: outcome.computed for name, outcome in outcomes.items()}
+        sys.stdout.write(json.dumps(computed, indent=2) + "\n")
+    else:
+        _print(outcomes)
+    return EXIT_OK if all(outcome.agrees for outcome in outcomes.values()) else EXIT_FAILED
+
+
+def _chosen(file: Path, wanted: str | None) -> "list[Scenario]":
+    """Read the file. Raises UsageError for what is no scenario file, or an id that it does not have."""
+    from handlers.paper.scenario_file import read  # noqa: PLC0415 # start quickly
+
+    try:
+        scenarios = read(file.read_bytes())
+    except OSError as error:
+        raise UsageError(f"cannot read '{file}': {error.strerror}") from None
+    except ValueError as error:
+        raise UsageError(f"'{file}' is no scenario file: {error}") from None
+    chosen = [scenario for scenario in scenarios if wanted in (None, scenario.id)]
+    if not chosen:
+        raise UsageError(f"there is no scenario '{wanted}' in '{file}'" if wanted else f"'{file}' has no scenarios")
+    return chosen
+
+
+def _print(outcomes: "dict[str, Outcome]") -> None:
+    """Print every item that is expected beside what was computed."""
+    from rich.console import Console  # noqa: PLC0415 # start quickly
+    from rich.table import Table  # noqa: PLC0415
+
+    console = Console(soft_wrap=True, highlight=False, markup=False)
+    for name, outcome in outcomes.items():
+        differing = sum(not item.agrees for item in outcome.items)
+        verdict = "agrees" if not differing else f"differs in {differing}"
+        console.print(f"{name}: {verdict} of {len(outcome.items)} items" if differing else f"{name}: {verdict}")
+        table = Table("item", "expected", "computed", "", box=None)
+        for item in outcome.items:
+            table.add_row(item.path, str(item.expected), str(item.computed), "agrees" if item.agrees else "differs")
+        console.print(table)

@@ -1,0 +1,1 @@
+"""Paper trading: a matching engine for virtual orders against live market data."""

@@ -1,0 +1,35 @@
+"""Timestamps as text become ns without losing a digit; what is none is refused."""
+
+from datetime import UTC, datetime
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bus.errors import MalformedFrame
+from daemon.exchanges.rfc3339 import nanoseconds
+
+SECOND = 1_000_000_000
+
+
+@given(st.integers(1, 9_223_372_034), st.integers(1, 9), st.data())
+def test_every_digit_counts(second, digits, data):
+    fraction = f"{data.draw(st.integers(0, 10**digits - 1)):0{digits}}"
+    text = datetime.fromtimestamp(second, UTC).strftime("%Y-%m-%dT%H:%M:%S")
+    assert nanoseconds(f"{text}.{fraction}Z") == second * SECOND + int(fraction.ljust(9, "0"))
+    assert nanoseconds(f"{text}Z") == second * SECOND
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "", "Z", "2021-04-17", "2021-04-17T16:48:52", "2021-04-17T16:48:52.1",
+        "2021-04-17T16:48:52.1234567890Z", "2021-04-17T16:48:52.123456789+00:00",
+        "2021-04-17T16:48:52.1_1Z", "2021-04-17T16:48:52.-1Z", "2021-13-17T16:48:52.1Z", "1969-12-31T23:59:59.1Z",
+        "1970-01-01T00:00:00.000000000Z", "2999-04-17T16:48:52.1Z",
+        "2021-04-17T16:48:5x.1Z",
+    ],
+)  # fmt: skip
+def test_what_is_no_time_is_refused(text):
+    with pytest.raises(MalformedFrame):
+        nanoseconds(text)

@@ -1,0 +1,251 @@
+"""What breaks other projects, at a real daemon: each case once, seen in tables, streams, metrics and at the exchange.
+
+One daemon serves all cases but the last ones; each has symbols of its own.
+"""
+
+import asyncio
+import signal
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from decimal import Decimal
+from itertools import pairwise
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import asyncpg
+import msgpack
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+from redis import Redis
+
+from tests.end_to_end.harness import Marketd, Simulated, get, wait_until
+
+SYMBOLS = '["BTC/USDT", "ETH/USDT", "SOL/USDT", "BNB/USDT", "XRP/USDT", "ETH/BTC"]'
+
+
+class Running(NamedTuple):
+    """A daemon on a simulated exchange."""
+
+    marketd: Marketd
+    exchange: Simulated
+    redis: "Redis[bytes]"
+    dsn: str
+
+    def rows(self, query: str, *arguments: Any) -> list[Any]:
+        async def fetch() -> list[Any]:
+            connection = await asyncpg.connect(self.dsn)
+            try:
+                return list(await connection.fetch(query, *arguments))
+            finally:
+                await connection.close()
+
+        return asyncio.run(fetch())
+
+    def metric(self, name: str, **labels: str) -> float:
+        families = text_string_to_metric_families(get(f"{self.marketd.http}/metrics")[1])
+        samples = (sample for family in families for sample in family.samples)
+        return sum(s.value for s in samples if s.name == name and labels.items() <= s.labels.items())
+
+    def events(self, channel: str, symbol: str, since: bytes = b"-") -> list[dict[str, Any]]:
+        """The events of a symbol since a stream position."""
+        frames = self.redis.xrange(f"md:binance:{channel}", "(" + since.decode() if since != b"-" else "-")
+        events = (event for _, fields in frames for event in msgpack.unpackb(fields[b"events"]))
+        return [event for event in events if event["symbol"] == symbol]
+
+    def snapshots(self, symbol: str, since: bytes) -> list[dict[str, Any]]:
+        return [event for event in self.events("book", symbol, since) if event["kind"] == "snapshot"]
+
+    def position(self, channel: str) -> bytes:
+        return self.redis.xrevrange(f"md:binance:{channel}", count=1)[0][0]
+
+    def printed(self, symbol: str, first: int) -> dict[int, tuple[Decimal, Decimal]]:
+        log = self.exchange.control(f"log?symbol={symbol.replace('/', '')}&from_id={first}")
+        return {number: (Decimal(price), Decimal(amount)) for number, price, amount, *_ in log}
+
+    def whole(self, symbol: str) -> bool:
+        """Whether every trade that was printed up to the newest one stored is stored, with its values."""
+        rows = self.rows("select id, price, amount from trades where symbol = $1", symbol)
+        stored = {int(row["id"]): (row["price"], row["amount"]) for row in rows}
+        printed = self.printed(symbol, min(stored))
+        return stored == {number: value for number, value in printed.items() if number <= max(stored)}
+
+    def gaps(self, symbol: str, channel: str) -> list[Any]:
+        return self.rows("select * from feed_gaps where symbol = $1 and channel = $2", symbol, channel)
+
+
+@pytest.fixture(scope="module")
+def running() -> Iterator[Running]:
+    with tempfile.TemporaryDirectory(prefix="mdf-", ignore_cleanup_errors=True) as folder:
+        exchange, marketd = Simulated(1_000), Marketd(Path(folder))
+        marketd.configure(exchange.exchange(SYMBOLS))
+        try:
+            marketd.start().ready()
+            urls = marketd.urls()
+            redis = Redis.from_url(urls["redis"])
+            made = Running(marketd, exchange, redis, urls["dsn"])
+            count = "select count(distinct symbol) from trades"
+            wait_until("all symbols are stored", lambda: made.rows(count)[0][0] == 6)
+            yield made
+            redis.close()
+        finally:
+            marketd.stop(deadline=30)
+            exchange.close()
+
+
+@pytest.fixture(autouse=True)
+def _well_again(request: pytest.FixtureRequest) -> Iterator[None]:
+    yield
+    if "running" in request.fixturenames:
+        request.getfixturevalue("running").exchange.control("faults", "DELETE")
+
+
+def test_a_break_in_one_book_concerns_that_symbol_alone(running: Running):
+    since, connects = running.position("book"), running.metric("marketd_connects_total")
+    resyncs = running.metric("marketd_book_resyncs_total")
+    running.exchange.fault("broken_chain", symbol="BTC/USDT", count=1)
+    wait_until("a gap is written for it", lambda: running.gaps("BTC/USDT", "book"))
+    wait_until(
+        "its book begins anew",
+        lambda: running.snapshots("BTC/USDT", since),
+    )
+    events = running.events("book", "BTC/USDT", since)
+    begun = next(i for i, event in enumerate(events) if event["kind"] == "snapshot")
+    chain = events[begun:]
+    assert all(later["prev_id"] == earlier["last_id"] for earlier, later in pairwise(chain))
+    assert running.metric("marketd_book_resyncs_total") == resyncs + 1
+    assert running.metric("marketd_connects_total") == connects
+    others = running.rows("select symbol from feed_gaps where channel = 'book' and symbol <> 'BTC/USDT'")
+    assert not others
+    assert not running.snapshots("ETH/USDT", since)
+
+
+def test_ids_that_start_again_lower_are_a_new_beginning_of_that_book(running: Running):
+    since = running.position("book")
+    running.exchange.fault("sequence_reset", symbol="XRP/USDT")
+    wait_until(
+        "its book begins anew with low ids",
+        lambda: [e for e in running.snapshots("XRP/USDT", since) if int(e["last_id"]) < 10**6],
+    )
+
+
+def test_a_book_that_stays_crossed_is_noticed_and_begun_anew(running: Running):
+    since = running.position("book")
+    running.exchange.fault("crossed_book", symbol="ETH/BTC", count=1)
+    wait_until(
+        "the rule speaks",
+        lambda: running.rows("select * from quality_flags where symbol = 'ETH/BTC' and rule = 'stuck_crossed_book'"),
+        60,
+    )
+    wait_until("its book begins anew", lambda: running.snapshots("ETH/BTC", since))
+
+
+@pytest.mark.parametrize("kind", ["drop", "corrupt", "truncate"])
+def test_trades_that_do_not_arrive_are_fetched(running: Running, kind: str):
+    connects, known = running.metric("marketd_connects_total"), len(running.gaps("SOL/USDT", "trade"))
+    number = running.exchange.fault(kind, symbol="SOL/USDT", channel="trade", every=5, count=6)
+    wait_until("it has struck", lambda: running.exchange.fired(number) == 6)
+    wait_until("gaps are found", lambda: len(running.gaps("SOL/USDT", "trade")) > known)
+    wait_until("they are filled", lambda: {gap["state"] for gap in running.gaps("SOL/USDT", "trade")} == {"filled"}, 60)
+    wait_until("every trade is stored", lambda: running.whole("SOL/USDT"))
+    assert running.metric("marketd_connects_total") == connects
+    if kind != "drop":
+        assert running.metric("marketd_frames_malformed_total", exchange="binance") >= 6
+        assert running.redis.xlen("md:dead") >= 6
+
+
+@pytest.mark.parametrize("kind", ["duplicate", "reorder"])
+def test_doubles_and_disorder_are_no_gaps_in_the_end(running: Running, kind: str):
+    number = running.exchange.fault(kind, symbol="BNB/USDT", channel="trade", every=4, count=8)
+    wait_until("it has struck", lambda: running.exchange.fired(number) == 8)
+    wait_until("every trade is stored", lambda: running.whole("BNB/USDT"))
+    wait_until("no gap is left", lambda: {gap["state"] for gap in running.gaps("BNB/USDT", "trade")} <= {"filled"}, 60)
+    streamed = [event["id"] for event in running.events("trade", "BNB/USDT")]
+    assert len(streamed) == len(set(streamed))
+
+
+def test_a_dead_subscription_behind_a_busy_connection_is_subscribed_anew_alone(running: Running):
+    connects = running.metric("marketd_connects_total")
+    stale = running.metric("marketd_stale_total", channel="trade")
+    number = running.exchange.fault("mute", symbol="ETH/USDT", channel="trade")
+    wait_until("it counts as silent", lambda: running.metric("marketd_stale_total", channel="trade") > stale, 90)
+    running.exchange.control(f"faults/{number}", "DELETE")
+    wait_until("every trade is stored", lambda: running.whole("ETH/USDT"), 60)
+    assert running.metric("marketd_connects_total") == connects
+
+
+def test_an_exchange_whose_clock_is_wrong_is_told_and_the_data_flows_on(running: Running):
+    since = running.position("book")
+    running.exchange.fault("clock_skew", symbol="BTC/USDT", channel="book", skew=-120)
+    flags = "select * from quality_flags where symbol = 'BTC/USDT' and channel = 'book' and rule = 'late_arrival'"
+    wait_until("validation says so", lambda: running.rows(flags))
+    wait_until("its book flows on", lambda: len(running.events("book", "BTC/USDT", since)) > 20)
+
+
+def test_a_delisted_symbol_stops_alone(running: Running):
+    connects = running.metric("marketd_connects_total")
+    number = running.exchange.fault("delist", symbol="BNB/USDT")
+    since = running.position("trade")
+    wait_until("the others go on", lambda: len(running.events("trade", "BTC/USDT", since)) > 100)
+    assert running.metric("marketd_connects_total") == connects
+    running.exchange.control(f"faults/{number}", "DELETE")
+    wait_until("it goes on where it is listed again", lambda: running.events("trade", "BNB/USDT", since))
+
+
+def test_a_slow_symbol_holds_up_nobody_else(running: Running):
+    running.exchange.fault("slow", symbol="BTC/USDT", delay=3.0, seconds=6.0)
+    since = running.position("ticker")
+    wait_until("another symbol's quotes come", lambda: len(running.events("ticker", "ETH/USDT", since)) > 100, 3)
+    assert running.metric("marketd_publish_queue_events") < 1_000
+    wait_until("every trade is stored", lambda: running.whole("BTC/USDT"))
+
+
+@pytest.mark.parametrize("arguments", [{}, {"clean": False}, {"notice": 2.0}])
+def test_connections_that_end_cost_no_trade(running: Running, arguments: dict[str, Any]):
+    connects = running.metric("marketd_connects_total")
+    running.exchange.fault("cut", **arguments)
+    wait_until("it connects again", lambda: running.metric("marketd_connects_total") > connects)
+    since = running.position("trade")
+    wait_until("trades come again", lambda: len(running.events("trade", "ETH/USDT", since)) > 50)
+    wait_until("every trade is stored", lambda: running.whole("ETH/USDT"), 60)
+
+
+def test_a_connection_that_is_dead_without_a_word_is_given_up(running: Running):
+    connects = running.metric("marketd_connects_total")
+    running.exchange.fault("half_open")
+    wait_until("another one takes its place", lambda: running.metric("marketd_connects_total") > connects, 90)
+    since = running.position("trade")
+    wait_until("trades come again", lambda: len(running.events("trade", "ETH/USDT", since)) > 50)
+    wait_until("every trade is stored", lambda: running.whole("ETH/USDT"), 60)
+
+
+def test_connections_dropped_before_any_data_are_tried_ever_more_rarely(running: Running):
+    number = running.exchange.fault("accept_then_drop", hold=0.1)
+    running.exchange.fault("cut")
+    wait_until("it tries", lambda: running.exchange.fired(number) >= 2)
+    began = running.exchange.fired(number)
+    time.sleep(15)  # how often it tries in this time is what is looked at
+    tries = running.exchange.fired(number) - began
+    assert tries <= 8
+    running.exchange.control("faults", "DELETE")
+    since = running.position("trade")
+    wait_until("trades come again", lambda: len(running.events("trade", "ETH/USDT", since)) > 50, 90)
+    wait_until("every trade is stored", lambda: running.whole("ETH/USDT"), 60)
+
+
+def test_a_ban_stops_every_request_until_its_end_also_over_a_kill(marketd: Marketd, simulate: Callable[..., Simulated]):
+    exchange = simulate(rate=500)
+    marketd.configure(exchange.exchange())
+    marketd.start().ready()
+    number = exchange.fault("http", path="/api", status=418, seconds=20)
+    began = time.monotonic()
+    exchange.fault("broken_chain", count=2)  # books that need a snapshot
+    wait_until("the ban is met", lambda: exchange.fired(number) >= 1)
+    met = exchange.fired(number)
+    assert met <= 2  # two were under way at once
+    marketd.stop(signal.SIGKILL)
+    marketd.start()
+    while time.monotonic() - began < 18:  # the ban's time is the input
+        time.sleep(0.5)
+        assert exchange.fired(number) == met
+    marketd.ready(60)
