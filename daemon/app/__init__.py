@@ -35,6 +35,8 @@ from daemon.redact import register_url
 from daemon.roles import HANDLERS, Roles
 from daemon.servers import Urls, configured
 from daemon.signals import Signals
+from daemon.storage.keeper import keep
+from daemon.storage.retention import Policy, policy_of
 from daemon.supervisor import Supervisor
 from daemon.systemd import Notifier
 from daemon.watchdog import Watchdog
@@ -141,9 +143,16 @@ def _start(wired: Wired) -> None:
         bus=bus_check(bus), store=store_check(supervisor, wired.clock, wired.pool), roles=supervisor.check
     )
     for name in wired.roles.handlers:
-        subscription = Subscription(bus, HANDLERS[name](wired.urls.dsn, wired.config), wired.clock, wired.random)
+        subscription = Subscription(bus, HANDLERS[name](wired.urls.dsn, bus, wired.config), wired.clock, wired.random)
         wired.subscriptions.append(subscription)
         supervisor.start(f"handle:{name}", subscription.run)
+    if "persistence" in wired.roles.handlers:
+        policy = partial(_retention, wired)
+        supervisor.start("retention", partial(keep, wired.urls.dsn, policy, wired.clock))
+
+
+def _retention(wired: Wired) -> Policy:
+    return policy_of(wired.config.retention)
 
 
 async def _collect(

@@ -9,6 +9,8 @@ from daemon.control.command import AnyCommand
 from daemon.control.tasks import commands
 from daemon.history.download import Downloader
 from daemon.history.sources import Sources, configured
+from daemon.storage.kinds import Storekeeping
+from daemon.storage.retention import policy_of
 from daemon.tasks.kinds import kinds
 from daemon.tasks.ledger import TaskLedger, TaskRecord
 from daemon.tasks.runner import TaskRunner
@@ -20,7 +22,10 @@ def start_tasks(wired: Wired) -> Iterable[AnyCommand]:
     sources = Sources(
         wired.collectors, lambda name: configured(wired.config, name), wired.bus.state, wired.clock, wired.random
     )
-    known = kinds(Downloader(wired.urls.dsn, sources, wired.clock))
+    storekeeping = Storekeeping(
+        wired.urls.dsn, wired.config.data_dir, lambda: policy_of(wired.config.retention), wired.clock
+    )
+    known = kinds(Downloader(wired.urls.dsn, sources, wired.clock), storekeeping)
     ledger = TaskLedger(wired.pool)
     told, answers = on_bus(wired.bus.publish, wired.clock), Answers(wired.bus.client, wired.bus.names)
 

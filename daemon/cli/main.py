@@ -9,7 +9,7 @@ from typing import NoReturn, Protocol
 
 from bus.errors import ConfigError, MarketdError, UsageError
 from daemon import logs
-from daemon.cli import check, ctl, data, env, exchange, migrate, paper, record, replay, run, simulate, tail
+from daemon.cli import check, ctl, data, db, env, exchange, migrate, paper, record, replay, run, simulate, tail
 from daemon.cli.parsing import EXIT_CONFIG, EXIT_FAILED, EXIT_USAGE, Parser
 
 
@@ -22,8 +22,20 @@ class Command(Protocol):
 
 
 COMMANDS: tuple[Command, ...] = (
-    run, check, env, migrate, ctl, tail, data, exchange, record, replay, paper, simulate
-)  # fmt: skip
+    run,
+    check,
+    env,
+    migrate,
+    ctl,
+    tail,
+    data,
+    db,
+    exchange,
+    record,
+    replay,
+    paper,
+    simulate,
+)
 
 
 def build_parser() -> Parser:

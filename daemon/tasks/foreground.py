@@ -19,6 +19,8 @@ from daemon.config import Config
 from daemon.history.download import Downloader
 from daemon.history.sources import Sources, configured
 from daemon.servers import serve
+from daemon.storage.kinds import Storekeeping
+from daemon.storage.retention import policy_of
 from daemon.tasks.kinds import kinds
 from daemon.tasks.ledger import TaskLedger, TaskRecord
 from daemon.tasks.runner import TaskRunner
@@ -43,7 +45,8 @@ async def run_here(config: Config, kind: str, args: Mapping[str, JsonValue]) -> 
         stack.push_async_callback(bus.close)
         pool = await stack.enter_async_context(asyncpg.create_pool(urls.dsn, min_size=0, max_size=2, timeout=10))
         sources = Sources({}, partial(configured, config), bus.state, clock, random)
-        known = kinds(Downloader(urls.dsn, sources, clock))
+        storekeeping = Storekeeping(urls.dsn, config.data_dir, lambda: policy_of(config.retention), clock)
+        known = kinds(Downloader(urls.dsn, sources, clock), storekeeping)
         known.find(kind).parse(args)
         ledger = TaskLedger(pool)
         identity = (await ledger.submit(kind, args)).id

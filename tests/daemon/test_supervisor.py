@@ -55,6 +55,18 @@ async def crash_once(supervisor, role, name="role"):
     await until(lambda: supervisor.status()[name].state == "backing off")
 
 
+async def test_a_role_that_is_removed_ends_and_is_forgotten(supervisor):
+    role = Crasher()
+    supervisor.start("role", role)
+    supervisor.start("other", forever)
+    await until(lambda: role.lives == 1)
+    assert await supervisor.remove("role", "nobody")
+    assert list(supervisor.status()) == ["other"]
+    supervisor.start("role", role)
+    await until(lambda: role.lives == 2)
+    await supervisor.stop("role", "other")
+
+
 @pytest.mark.parametrize("error", [RuntimeError("boom"), None, asyncio.CancelledError()])
 async def test_a_role_that_ends_is_started_again_and_the_others_do_not_notice(supervisor, clock, error):
     role, other = Crasher(), Crasher()

@@ -9,6 +9,7 @@ import pytest
 from redis import Redis
 
 from tests.end_to_end.harness import Marketd, Simulated, wait_until
+from tests.end_to_end.test_control import ctl, feeds
 from tests.end_to_end.test_exactly_once import SYMBOLS, stream_trades, table_trades
 
 
@@ -58,4 +59,34 @@ def test_the_other_one_takes_over_with_no_loss_and_no_doubles(
         ids = sorted(int(i) for s, i in streamed if s == symbol)
         assert ids == list(range(ids[0], ids[-1] + 1))
     assert not table_trades(urls["dsn"])[1], "no gap was written"
+    redis.close()
+
+
+def test_who_takes_over_goes_on_with_what_was_changed(
+    marketd: Marketd, pair: list[Marketd], simulate: Callable[..., Simulated]
+):
+    exchange = simulate(rate=1_000)
+    host = marketd.start("--role", "handle:metrics").ready()
+    urls = host.urls()
+    first, second = pair
+    for daemon in pair:
+        daemon.configure(servers(urls) + exchange.exchange())
+    redis = Redis.from_url(urls["redis"])
+    first.start().ready()
+    wait_until("the first publishes", lambda: stream_trades(redis))
+    second.start().ready()
+    wait_until("the second stands by", lambda: "standing by" in second.log.read_text())
+
+    version = ctl(first, "symbols.add", "exchange=binance", 'symbols=["SOL/USDT"]')["version"]
+    ctl(first, "symbols.remove", "exchange=binance", 'symbols=["BTC/USDT"]')
+    for daemon in (host, second):
+        wait_until("all follow", lambda log=daemon.log: log.read_text().count("following a changed configuration") == 2)
+    wait_until("the second collects it too", lambda: exchange.control("state")["clients"] == 2)
+    first.stop(signal.SIGKILL)
+    at_death = sum(symbol == "SOL/USDT" for symbol, _ in stream_trades(redis))
+    wait_until(
+        "the second publishes it", lambda: sum(symbol == "SOL/USDT" for symbol, _ in stream_trades(redis)) > at_death
+    )
+    assert {symbol for symbol, _, _ in feeds(second)} == {"ETH/USDT", "SOL/USDT"}
+    assert ctl(second, "config.get")["version"] == version + 1
     redis.close()
