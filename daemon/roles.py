@@ -5,22 +5,26 @@ from dataclasses import dataclass
 
 from bus.errors import UsageError
 from bus.handler import Handler
+from daemon.config import Config
 from daemon.exchanges import contiguous
 from daemon.nearest import did_you_mean
 from handlers.books import BookWatch
+from handlers.candles import CandleHandler, StoredPast
 from handlers.gaps import GapHandler, Stored
 from handlers.metrics import MetricsHandler
 from handlers.persistence import PersistenceHandler
 from handlers.validation import ValidationHandler
 
-HANDLERS: Mapping[str, Callable[[str], Handler]] = {
-    "validation": lambda _: ValidationHandler(),
-    "gaps": lambda dsn: GapHandler(contiguous(), Stored(dsn)),
-    "persistence": PersistenceHandler,
-    "books": lambda _: BookWatch(),
-    "metrics": lambda _: MetricsHandler(),
+HANDLERS: Mapping[str, Callable[[str, Config], Handler]] = {
+    "validation": lambda *_: ValidationHandler(),
+    "gaps": lambda dsn, _: GapHandler(contiguous(), Stored(dsn)),
+    "persistence": lambda dsn, _: PersistenceHandler(dsn),
+    "candles": lambda dsn, config: CandleHandler(config.candles.timeframes, StoredPast(dsn)),
+    "books": lambda *_: BookWatch(),
+    "metrics": lambda *_: MetricsHandler(),
 }
-"""Every subscriber and how it is made from the database's DSN; adding one is its file and its line here."""
+"""Every subscriber and how it is made from the database's DSN and the configuration; adding one is its file and its
+line here."""
 
 _ROLES = ("all", "collect", "handle")
 

@@ -3,6 +3,7 @@
 
 alter table tasks
     add column args jsonb not null default '{}',
+    add column asker jsonb,
     add column rate float8,
     add column seconds_left float8,
     add column result jsonb,

@@ -32,8 +32,8 @@ def commands(
         *config_commands(running),
         *breaker_commands(wired.collectors),
         *gap_commands(wired.pool, wired.bus.publish, wired.clock),
-        *tasks,
         prices_latest(prices, wired.collectors, wired.clock),
+        *tasks,
     ]
 
 

@@ -80,12 +80,7 @@ class Sources:
             await self._clock.sleep(LOOK)
 
 
-def configured_in(config: Config) -> Callable[[str], Exchange]:
-    """Return how each exchange is to be reached: as configured, or with its own defaults. Raises ConfigError."""
-    blocks = {exchange.name: exchange for exchange in config.exchanges}
-
-    def find(name: str) -> Exchange:
-        load(name)
-        return blocks.get(name) or Exchange(name=name)
-
-    return find
+def configured(config: Config, name: str) -> Exchange:
+    """Return how an exchange is to be reached: as configured, or with its own defaults. Raises ConfigError."""
+    load(name)
+    return next((exchange for exchange in config.exchanges if exchange.name == name), Exchange(name=name))
