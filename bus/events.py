@@ -8,6 +8,8 @@ from typing import Final, Literal, TypeAlias
 
 import msgspec
 
+from bus.paper import AnyPaperEvent, PaperCommand
+
 Source: TypeAlias = Literal["ws", "rest", "backfill", "replay", "derived"]
 Side: TypeAlias = Literal["buy", "sell"]
 Level: TypeAlias = tuple[str, str]
@@ -209,7 +211,7 @@ class Dead(SystemEvent, frozen=True, gc=False, tag="dead"):
 
 AnyMarketEvent: TypeAlias = Trade | Ticker | Book | Candle | Funding | MarkPrice | OpenInterest | Liquidation
 AnySystemEvent: TypeAlias = Feed | Breaker | Gap | Quality | Task | Dead
-Event: TypeAlias = AnyMarketEvent | AnySystemEvent
+Event: TypeAlias = AnyMarketEvent | AnySystemEvent | AnyPaperEvent | PaperCommand
 
 MARKET_CHANNELS: Final = (
     "trade",
@@ -226,6 +228,6 @@ MARKET_CHANNELS: Final = (
 MARKET_EVENTS: Final = (Trade, Ticker, Book, Candle, Funding, MarkPrice, OpenInterest, Liquidation)
 
 
-def event_type(event: MarketEvent | SystemEvent) -> str:
+def event_type(event: msgspec.Struct) -> str:
     """Return the value of an event's `type` key on the wire."""
     return str(event.__struct_config__.tag)

@@ -51,12 +51,19 @@ class Handler(ABC):
     """The market channels it reads, of every exchange."""
     system: ClassVar[bool] = False
     """Whether it reads the system and the dead-letter stream too."""
+    commands: ClassVar[bool] = False
+    """Whether it reads the commands to paper trading too."""
     start_at: ClassVar[Literal["beginning", "now"]] = "beginning"
     """Where a group that does not exist yet starts. Whoever must lose nothing says `beginning`."""
     batch_events: ClassVar[int] = 5_000
     """About how many events it likes to be handed at once."""
     deadline: ClassVar[float] = 30.0
     """Seconds after which one call of `handle` counts as hung."""
+
+    @property
+    def settled(self) -> bool:
+        """Whether all that was handed over is digested for good; until it is, it stays unacknowledged."""
+        return True
 
     async def start(self, state: StateStore) -> None:  # noqa: B027 # optional for handlers without state
         """Prepare: load state, open pools. Called before the first batch and after every restart of the handler."""

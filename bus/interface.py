@@ -19,6 +19,7 @@ class Group(msgspec.Struct, frozen=True):
     system: bool = False
     start_at: Literal["beginning", "now"] = "beginning"
     batch_events: int = 5_000
+    commands: bool = False
 
 
 class Loss(msgspec.Struct, frozen=True):
@@ -105,6 +106,10 @@ class EventBus(Protocol):
 
     async def tail(self, exchange: str, channel: str, since: int) -> list[Event]:
         """Return what stands on a market stream since a time (ns), oldest first. Raises BusUnavailable."""
+        ...
+
+    async def newest(self, stream: str) -> Event | None:
+        """Return the last event that stands on a stream, None where there is none. Raises BusUnavailable."""
         ...
 
     async def flush(self, deadline: float) -> None:

@@ -96,6 +96,11 @@ class LocalBus:
         """See `EventBus.tail`."""
         return [event for frame in self.frames(self.names.market(exchange, channel)) for event in frame.events]
 
+    async def newest(self, stream: str) -> Event | None:
+        """See `EventBus.newest`."""
+        frames = self.frames(stream)
+        return frames[-1].events[-1] if frames else None
+
     async def flush(self, deadline: float) -> None:  # nothing is ever under way
         """See `EventBus.flush`."""
 
@@ -151,6 +156,8 @@ class LocalConsumer:
     def _wanted(self) -> list[_Stream]:
         names = self._bus.names
         own = {names.system, names.dead} if self._group.system else set()
+        if self._group.commands:
+            own.add(names.paper_commands)
         return [
             stream
             for name, stream in self._bus._streams.items()  # noqa: SLF001 # as above

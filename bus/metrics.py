@@ -88,6 +88,16 @@ ROWS_DUPLICATE: Final = Counter("marketd_rows_duplicate_total", "Rows that were 
 STORE_SECONDS: Final = Histogram("marketd_store_transaction_seconds", "One database transaction", buckets=_FAST)
 STORE_CONNECTED: Final = Gauge("marketd_store_connected", "1 while the database is reachable")
 
+# paper trading
+PAPER_OPEN_ORDERS: Final = Gauge("marketd_paper_open_orders", "Paper orders that can still be filled")
+PAPER_HALTED: Final = Gauge("marketd_paper_halted_portfolios", "Portfolios whose kill switch is pulled")
+PAPER_FILLS: Final = Counter("marketd_paper_fills_total", "Executions of paper orders")
+PAPER_COMMANDS: Final = Counter("marketd_paper_commands_total", "Commands to paper trading by outcome", ["outcome"])
+PAPER_VIOLATIONS: Final = Counter(
+    "marketd_paper_violations_total", "Rules of the accounts found broken: always 0", ["invariant"]
+)
+PAPER_RECOVERY: Final = Gauge("marketd_paper_recovery_seconds", "Time in which paper trading came back at its start")
+
 # process
 TASK_RESTARTS: Final = Counter("marketd_task_restarts_total", "Background tasks started again after a crash", ["task"])
 LOOP_LAG: Final = Gauge("marketd_event_loop_lag_seconds", "How late the event loop wakes its watchdog")

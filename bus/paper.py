@@ -1,13 +1,14 @@
-"""What the paper-trading engine tells of its orders, fills, positions and balances: plain values with decimal strings.
+"""What paper trading is told and what it tells: orders, fills, positions and balances with decimal strings.
 
-Times are integer nanoseconds since the epoch, UTC, on the clock of the market events.
+Times are integer nanoseconds since the epoch, UTC, on the clock of the market events. `bus.events` takes these into
+the vocabulary of the bus, so this module imports nothing of it.
 """
 
-from typing import Literal, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 import msgspec
 
-from bus.events import Side
+Side: TypeAlias = Literal["buy", "sell"]
 
 OrderStatus: TypeAlias = Literal["NEW", "PARTIALLY_FILLED", "FILLED", "CANCELED", "EXPIRED", "REJECTED"]
 Reason: TypeAlias = Literal[
@@ -32,11 +33,60 @@ Reason: TypeAlias = Literal[
 Liquidity: TypeAlias = Literal["maker", "taker"]
 
 
-class PaperReport(msgspec.Struct, frozen=True, gc=False, tag_field="type"):
+class PaperCommand(msgspec.Struct, frozen=True, tag_field="type", tag="paper_command"):
+    """Something that paper trading is to do, on its way to the process that runs it.
+
+    `id` is the command's own: the same one is not done twice. After `expires` (ns, wall clock) it is not done any
+    more; 0 says that this is past.
+    """
+
+    ts: int
+    id: str
+    name: str
+    args: dict[str, Any]
+    expires: int
+
+
+class PaperEvent(msgspec.Struct, frozen=True, gc=False, tag_field="type", kw_only=True):
+    """What is told on the paper stream. `seq` counts everything that is told, without a gap; 0 until it is told."""
+
+    seq: int = 0
+
+
+class PaperReply(PaperEvent, frozen=True, tag="paper_reply"):
+    """The answer to a command, told from others by its `id`: a result, or why it was not done (`code`, `message`)."""
+
+    ts: int
+    id: str
+    result: dict[str, Any] | None = None
+    code: str = ""
+    message: str = ""
+
+
+class PaperReport(PaperEvent, frozen=True, gc=False):
     """What every report has: whose it is and when it happened (ns)."""
 
     portfolio: str
     ts: int
+
+
+class PortfolioReport(PaperReport, frozen=True, gc=False, tag="portfolio"):
+    """A portfolio was opened, began anew (what was stored of it is gone), or was closed for good."""
+
+    state: Literal["open", "reset", "closed"]
+    currency: str
+    initial: dict[str, str]
+
+
+class EquityReport(PaperReport, frozen=True, gc=False, tag="equity"):
+    """What a portfolio is worth at its marks, in its currency: `initial` + realized + unrealized - fees, exactly."""
+
+    currency: str
+    initial: str
+    equity: str
+    realized: str
+    unrealized: str
+    fees: str
 
 
 class OrderReport(PaperReport, frozen=True, gc=False, tag="order"):
@@ -105,4 +155,15 @@ class TradingHalted(PaperReport, frozen=True, gc=False, tag="trading_halted"):
     cause: str
 
 
-AnyPaperReport: TypeAlias = OrderReport | FillReport | PositionReport | BalanceReport | CommandRejected | TradingHalted
+AnyPaperReport: TypeAlias = (
+    OrderReport
+    | FillReport
+    | PositionReport
+    | BalanceReport
+    | CommandRejected
+    | TradingHalted
+    | PortfolioReport
+    | EquityReport
+)
+AnyPaperEvent: TypeAlias = AnyPaperReport | PaperReply
+"""Everything that is told on the paper stream."""

@@ -3,6 +3,7 @@
 from typing import Final, Literal, NamedTuple, TypeAlias
 
 from bus.events import Dead, Event, MarketEvent, event_type
+from bus.paper import PaperCommand, PaperEvent
 
 Access: TypeAlias = Literal["operate", "trade", "read"]
 ACCESSES: Final[tuple[Access, ...]] = ("operate", "trade", "read")
@@ -16,6 +17,7 @@ class StreamNames:
         self.prefix = prefix
         self.system = f"{prefix}:system"
         self.paper = f"{prefix}:paper"
+        self.paper_commands = f"{prefix}:paper_commands"
         self.dead = f"{prefix}:dead"
         self.commands = f"{prefix}:commands"
         self.replies = f"{prefix}:replies"
@@ -43,6 +45,10 @@ class StreamNames:
             if name is None:
                 name = self._market[key] = self.market(event.exchange, event_type(event))
             return name
+        if isinstance(event, PaperEvent):
+            return self.paper
+        if isinstance(event, PaperCommand):
+            return self.paper_commands
         return self.dead if isinstance(event, Dead) else self.system
 
     def parse(self, stream: str) -> "MarketStream | None":

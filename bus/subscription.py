@@ -43,6 +43,8 @@ class Subscription:
         self._leadership = Leadership(f"handler {handler.name}", bus.lease(f"handler:{handler.name}"), clock)
         self._next_tick = 0.0
         self._read_failures = 0
+        self._unsettled: list[Frame] = []
+        """Frames that were handed over and are not digested for good: not acknowledged yet."""
         self.caught_up = asyncio.Event()
         """Set while the last read found nothing left to do."""
 
@@ -65,10 +67,12 @@ class Subscription:
             self._handler.system,
             self._handler.start_at,
             self._handler.batch_events,
+            self._handler.commands,
         )
         self._next_tick = self._clock.monotonic() + TICK_INTERVAL
         await self._patiently(lambda: self._handler.start(self._bus.state))
         consumer = await self._bus.consumer(group)
+        self._unsettled.clear()
         try:
             while True:
                 await self._step(consumer)
@@ -85,6 +89,7 @@ class Subscription:
             self._read_failures += 1
             await self._wait_after(self._read_failures, error)
             await consumer.rewind()
+            self._unsettled.clear()
             return
         self._read_failures = 0
         if delivery.losses:
@@ -92,12 +97,15 @@ class Subscription:
         if delivery.frames:
             self.caught_up.clear()
             await self._digest(delivery)
-            await consumer.ack(delivery.frames)
-        else:
-            self.caught_up.set()
+            self._unsettled += delivery.frames
         if self._clock.monotonic() >= self._next_tick:
             self._next_tick = self._clock.monotonic() + TICK_INTERVAL
             await self._publish(await self._handler.tick(self._clock.now()))
+        if self._unsettled and self._handler.settled:
+            await consumer.ack(self._unsettled)
+            self._unsettled.clear()
+        if not delivery.frames and not self._unsettled:
+            self.caught_up.set()
 
     async def _digest(self, delivery: Delivery) -> None:
         """Hand over a delivery as one batch; look for the poison when it cannot be digested whole."""

@@ -2,9 +2,11 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 
 from bus.errors import UsageError
 from bus.handler import Handler
+from bus.interface import EventBus
 from daemon.config import Config
 from daemon.exchanges import contiguous
 from daemon.nearest import did_you_mean
@@ -12,19 +14,21 @@ from handlers.books import BookWatch
 from handlers.candles import CandleHandler, StoredPast
 from handlers.gaps import GapHandler, Stored
 from handlers.metrics import MetricsHandler
+from handlers.paper.service import PaperHandler
 from handlers.persistence import PersistenceHandler
 from handlers.validation import ValidationHandler
 
-HANDLERS: Mapping[str, Callable[[str, Config], Handler]] = {
+HANDLERS: Mapping[str, Callable[[str, Config, EventBus], Handler]] = {
     "validation": lambda *_: ValidationHandler(),
-    "gaps": lambda dsn, _: GapHandler(contiguous(), Stored(dsn)),
-    "persistence": lambda dsn, _: PersistenceHandler(dsn),
-    "candles": lambda dsn, config: CandleHandler(config.candles.timeframes, StoredPast(dsn)),
+    "gaps": lambda dsn, *_: GapHandler(contiguous(), Stored(dsn)),
+    "persistence": lambda dsn, *_: PersistenceHandler(dsn),
+    "candles": lambda dsn, config, _: CandleHandler(config.candles.timeframes, StoredPast(dsn)),
     "books": lambda *_: BookWatch(),
+    "paper": lambda dsn, _, bus: PaperHandler(dsn, partial(bus.newest, bus.names.paper)),
     "metrics": lambda *_: MetricsHandler(),
 }
-"""Every subscriber and how it is made from the database's DSN and the configuration; adding one is its file and its
-line here."""
+"""Every subscriber and how it is made from the database's DSN, the configuration and the bus; adding one is its file
+and its line here."""
 
 _ROLES = ("all", "collect", "handle")
 

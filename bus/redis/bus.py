@@ -106,6 +106,14 @@ class RedisBus:
             entries = await self.client.xrange(stream, str(since // MILLISECOND))
         return [event for entry, fields in entries for event in decode_frame(stream, entry.decode(), fields)[0].events]
 
+    async def newest(self, stream: str) -> Event | None:
+        """See `EventBus.newest`."""
+        async with reaching(self.url):
+            entries = await self.client.xrevrange(stream, count=1)
+        for entry, fields in entries:
+            return decode_frame(stream, entry.decode(), fields)[0].events[-1]
+        return None
+
     async def flush(self, deadline: float) -> None:
         """See `EventBus.flush`."""
         await self._publisher.flush(deadline)

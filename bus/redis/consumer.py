@@ -122,6 +122,8 @@ class RedisConsumer:
         wanted = {name for name in map(bytes.decode, listed) if self._wanted(name)}
         if self._group.system:
             wanted.update((self._names.system, self._names.dead))
+        if self._group.commands:
+            wanted.add(self._names.paper_commands)
         for stream in sorted(wanted - self._cursors.keys()):
             await self._open(stream)
         self._first_look = False

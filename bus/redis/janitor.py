@@ -39,7 +39,9 @@ class Janitor:
         """Trim every stream once."""
         async with reaching(self._url):
             market = [name.decode() for name in await self._client.smembers(self._names.directory)]
-            own = [self._names.system, self._names.dead, self._names.replies, *map(self._names.commands_for, ACCESSES)]
+            names = self._names
+            own = [names.system, names.dead, names.replies, names.paper, names.paper_commands]
+            own += map(names.commands_for, ACCESSES)
             for stream in [*market, *own]:
                 await self._trim(stream)
 

@@ -15,9 +15,13 @@ from daemon.control.collectors import commands as collector_commands
 from daemon.control.command import AnyCommand, Commands
 from daemon.control.config import commands as config_commands
 from daemon.control.gaps import commands as gap_commands
+from daemon.control.paper import commands as paper_commands
 from daemon.control.prices import prices_latest
 from daemon.control.server import ControlServer
 from daemon.prices import LatestPrices, PriceFeed
+from daemon.trading.account import Account
+from daemon.trading.keys import read_keys
+from daemon.trading.live import LiveService
 
 
 def commands(
@@ -32,9 +36,20 @@ def commands(
         *config_commands(running),
         *breaker_commands(wired.collectors),
         *gap_commands(wired.pool, wired.bus.publish, wired.clock),
+        *paper_commands(wired.bus, wired.pool, wired.clock, _live(wired)),
         prices_latest(prices, wired.collectors, wired.clock),
         *tasks,
     ]
+
+
+def _live(wired: Wired) -> dict[str, LiveService]:
+    """Start what trades for real in the portfolios that are configured for it. Raises ConfigError."""
+    found = {}
+    for settings in wired.config.live:
+        account = Account(settings.exchange, read_keys(settings.credentials), settings.endpoint)
+        service = found[settings.portfolio] = LiveService(settings, account, wired.bus.state, wired.clock)
+        wired.supervisor.start(f"live:{settings.portfolio}", service.run)
+    return found
 
 
 def start_prices(wired: Wired) -> LatestPrices:

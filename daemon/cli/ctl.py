@@ -38,7 +38,7 @@ def _parse(arguments: list[str]) -> dict[str, Any]:
         if not equals or not key:
             raise UsageError(f"argument '{argument}' has no '=': write it as key=value")
         try:
-            parsed[key] = json.loads(value)
+            parsed[key] = json.loads(value, parse_float=str)
         except ValueError:
             parsed[key] = value
     return parsed

@@ -1,4 +1,4 @@
-"""`marketd paper replay`: scenario files through the paper engine, and where they differ from what is expected."""
+"""`marketd paper`: scenario files through the paper engine, and a report on what a portfolio has done."""
 
 import argparse
 import json
@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bus.errors import UsageError
+from daemon.cli.common import run_async, settings
 from daemon.cli.parsing import EXIT_FAILED, EXIT_OK, Parser
 
 if TYPE_CHECKING:
@@ -17,13 +18,35 @@ if TYPE_CHECKING:
 
 def add(commands: "argparse._SubParsersAction[Parser]") -> None:
     """Add `paper` to the command line."""
-    parser = commands.add_parser("paper", help="paper trading: run scenarios")
-    actions = parser.add_subparsers(dest="action", metavar="replay", required=True)
+    parser = commands.add_parser("paper", help="paper trading: run scenarios, report on a portfolio")
+    actions = parser.add_subparsers(dest="action", metavar="replay|report", required=True)
     replay = actions.add_parser("replay", help="market data and orders from a file through the matching engine")
     replay.add_argument("file", metavar="FILE", type=Path, help="scenarios: one JSON file")
     replay.add_argument("--scenario", metavar="ID", help="only this one")
     replay.add_argument("--json", action="store_true", help="print what was computed as one JSON object")
     replay.set_defaults(run=_replay)
+    report = actions.add_parser("report", help="a portfolio's statistics, curves and trades as a file")
+    report.add_argument("portfolio", metavar="PORTFOLIO", help="its name")
+    report.add_argument("--output", metavar="FILE", type=Path, required=True, help="ending in .html, .json or .csv")
+    report.set_defaults(run=lambda args: run_async(_report(args)))
+
+
+async def _report(args: Namespace) -> int:
+    """Write a report. Raises UsageError, MarketdError."""
+    from daemon.paper.report import FORMATS, gather  # noqa: PLC0415 # start quickly
+    from daemon.servers import serve  # noqa: PLC0415
+
+    write = FORMATS.get(args.output.suffix.lower())
+    if write is None:
+        raise UsageError(f"'{args.output}' ends in none of {', '.join(FORMATS)}")
+    async with serve(settings(args), bus=False) as urls:
+        report = await gather(urls.dsn, args.portfolio)
+    try:
+        args.output.write_text(write(report), encoding="utf-8")
+    except OSError as error:
+        raise UsageError(f"cannot write '{args.output}': {error.strerror}") from None
+    sys.stdout.write(f"{args.output}: {len(report.trades)} trades, {len(report.equity)} points of equity\n")
+    return EXIT_OK
 
 
 def _replay(args: Namespace) -> int:

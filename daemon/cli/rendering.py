@@ -29,11 +29,13 @@ def event_line(event: Event) -> str:
 
 
 def reply_text(reply: Reply) -> str:
-    """Return a command's reply for people: the error's sentence, or the result as an indented outline."""
+    """Return a command's reply for people: the error's sentence, the result's own line, or the result as an outline."""
     if reply.error is not None:
         return f"{reply.command}: {reply.status}: {reply.error.message}"
     if reply.status == "accepted":
         return f"{reply.command}: accepted"
+    if isinstance(reply.result, dict) and "text" in reply.result:
+        return str(reply.result["text"])
     return "\n".join(_outline(reply.result)) or f"{reply.command}: {reply.status}"
 
 

@@ -1,6 +1,7 @@
 """Every setting: its name, type, default and meaning, in the one place that knows them."""
 
 from collections.abc import Iterator
+from decimal import Decimal
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -249,6 +250,25 @@ class Exchange(Section):
         return self
 
 
+class LivePortfolio(Section):
+    """[[live]]: a portfolio whose orders are real. Nothing goes out unless it is enabled and on no dry run."""
+
+    portfolio: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.:-]{0,63}$", description="its name in commands")
+    exchange: Name = Field(description="the exchange, by ccxt's name")
+    credentials: str = Field(
+        min_length=1,
+        description="file, or systemd credential, with the keys as JSON: apiKey, secret, password",
+    )
+    enabled: bool = Field(default=False, description="whether this portfolio may trade at all")
+    dry_run: bool = Field(default=True, description="whether orders are only checked and told of, and not sent")
+    max_order_notional: Decimal | None = Field(
+        default=None, gt=0, allow_inf_nan=False, description="the most that one order may be worth, in quote currency"
+    )
+    endpoint: Annotated[str, AfterValidator(checks.rest)] | None = Field(
+        default=None, description="base URL of another host for the same REST protocol"
+    )
+
+
 class Config(Section):
     """A whole configuration."""
 
@@ -267,6 +287,7 @@ class Config(Section):
     candles: Candles = Candles()
     shutdown: Shutdown = Shutdown()
     exchanges: tuple[Exchange, ...] = (Exchange(name="binance"),)
+    live: tuple[LivePortfolio, ...] = ()
 
     @model_validator(mode="after")
     def _one_block_per_exchange(self) -> "Config":
@@ -275,6 +296,12 @@ class Config(Section):
         except ValueError as error:
             raise ValueError(f"exchanges: {error}; put its symbols and channels into one [[exchanges]] block") from None
         return self
+
+    @field_validator("live")
+    @classmethod
+    def _one_block_per_portfolio(cls, live: tuple[LivePortfolio, ...]) -> tuple[LivePortfolio, ...]:
+        checks.distinct(tuple(portfolio.portfolio for portfolio in live))
+        return live
 
     def secret_urls(self) -> Iterator[str]:
         """Yield the URLs that may carry a password, for `daemon.redact.register_url`."""

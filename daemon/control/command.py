@@ -80,19 +80,32 @@ class SignedCommand(_Named[A]):
 AnyCommand: TypeAlias = Command[Any] | SignedCommand[Any]
 
 
+PAPER: Final = "paper."
+
+
 class Commands:
-    """The commands of a daemon, by name."""
+    """The commands of a daemon, by name; those of paper trading also without their `paper.` in front."""
 
     def __init__(self, commands: Sequence[AnyCommand]) -> None:
         self._commands = {command.name: command for command in commands}
 
+    def _full(self, name: str) -> str:
+        """Return a command's whole name where one is meant by this; otherwise the name as it is."""
+        others = (PAPER + name, name.removeprefix(PAPER))
+        return next((other for other in (name, *others) if other in self._commands), name)
+
     def __contains__(self, name: str) -> bool:
-        return name in self._commands
+        return self._full(name) in self._commands
 
     def find(self, name: str) -> AnyCommand:
         """Return a command. Raises Rejected that names the nearest one."""
         try:
-            return self._commands[name]
+            return self._commands[self._full(name)]
         except KeyError:
-            guess = did_you_mean(name, self._commands) or f"; there are {', '.join(sorted(self._commands))}"
+            short = [known.removeprefix(PAPER) for known in self._commands]
+            guess = (
+                did_you_mean(name, short)
+                or did_you_mean(name, self._commands)
+                or f"; there are {', '.join(sorted(self._commands))}"
+            )
             raise Rejected("unknown_command", f'there is no command "{name[:64]}"{guess}') from None

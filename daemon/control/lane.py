@@ -120,7 +120,7 @@ class Lane:
     def _note(
         self, to: Request | Sender, args: Mapping[str, Any], reply: Reply, fields: Mapping[str, str], received: int
     ) -> None:
-        name = reply.command if reply.command in self._commands else "unknown"
+        name = self._commands.find(reply.command).name if reply.command in self._commands else "unknown"
         COMMANDS.labels(name, reply.status).inc()
         self._audit(
             Record(

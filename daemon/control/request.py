@@ -99,7 +99,8 @@ def _text(name: str, value: bytes) -> str:
 
 def _args(text: str) -> dict[str, Any]:
     try:
-        value = json.loads(text) if text else {}
+        # the digits of a price survive as text alone
+        value = json.loads(text, parse_float=str) if text else {}
     except (ValueError, RecursionError) as error:
         raise Rejected("malformed", f"args is no JSON object: {error}") from None
     if not isinstance(value, dict):

@@ -7,6 +7,10 @@ from bus.events import Event, Gap, Quality
 from bus.handler import Batch, Handler
 from daemon.healing.queue import GapQueue
 from handlers.books import STUCK
+from handlers.paper.service.handler import UNKNOWN_BOOK
+
+_ANEW = (STUCK, UNKNOWN_BOOK)
+"""Findings about a book that a snapshot settles."""
 
 
 class HealingHandler(Handler):
@@ -24,11 +28,11 @@ class HealingHandler(Handler):
         self._resync = resync
 
     async def handle(self, batch: Batch) -> Sequence[Event]:
-        """Note new and settled gaps; start books anew that stay crossed. Raises BusUnavailable."""
+        """Note new and settled gaps; start books anew that need it. Raises BusUnavailable."""
         await self._queue.note(
             event for event in batch.events if type(event) is Gap and event.exchange == self._queue.exchange
         )
         for event in batch.events:
-            if type(event) is Quality and event.rule == STUCK and event.exchange == self._queue.exchange:
+            if type(event) is Quality and event.rule in _ANEW and event.exchange == self._queue.exchange:
                 await self._resync(event.symbol, event.detail)
         return ()

@@ -11,7 +11,7 @@ from pydantic import JsonValue
 from bus.clock import Clock
 from bus.errors import RequestRefused, StoreUnavailable, UsageError
 from bus.events import Candle, Event, Trade
-from daemon.collectors.exchange import ExchangeCollector
+from daemon.collectors.interface import Collector
 from daemon.exchanges import contiguous
 from daemon.exchanges.base import FeedKey, Span
 from daemon.history import slices
@@ -76,7 +76,7 @@ class Downloader:
 class _Work:
     """One download: brings slice after slice, and counts."""
 
-    def __init__(self, collector: ExchangeCollector, stored: Stored, progress: Progress) -> None:
+    def __init__(self, collector: Collector, stored: Stored, progress: Progress) -> None:
         self._collector = collector
         self._stored = stored
         self._progress = progress

@@ -13,10 +13,9 @@ from bus.errors import ExchangeUnavailable
 from bus.handler import StateStore
 from bus.leadership import Leadership
 from bus.local import LocalBus
-from daemon.collectors.exchange import ExchangeCollector, FeedSettings
+from daemon.collectors.factory import check, make_collector
+from daemon.collectors.interface import Collector
 from daemon.config import Config, Exchange
-from daemon.exchanges import load
-from daemon.exchanges.base import Endpoints
 
 LOADING: Final = 30.0
 """Seconds within which an exchange's symbols must be known."""
@@ -28,7 +27,7 @@ class Sources:
 
     def __init__(
         self,
-        running: Mapping[str, ExchangeCollector],
+        running: Mapping[str, Collector],
         configured: Callable[[str], Exchange],
         state: StateStore,
         clock: Clock,
@@ -41,7 +40,7 @@ class Sources:
         self._random = random
 
     @asynccontextmanager
-    async def open(self, name: str) -> AsyncIterator[ExchangeCollector]:
+    async def open(self, name: str) -> AsyncIterator[Collector]:
         """Give an exchange's collector with its symbols loaded. Raises ConfigError, ExchangeUnavailable."""
         collector = self._running.get(name)
         if collector is not None:
@@ -53,18 +52,12 @@ class Sources:
             yield visiting
 
     @asynccontextmanager
-    async def _visit(self, exchange: Exchange) -> AsyncIterator[ExchangeCollector]:
+    async def _visit(self, exchange: Exchange) -> AsyncIterator[Collector]:
         """Run a collector without feeds, on a bus of its own: it says nothing to anybody."""
-        translator = load(exchange.name)
-        own = translator.endpoints
-        endpoints = Endpoints(exchange.endpoints.rest or own.rest, exchange.endpoints.websocket or own.websocket)
-        settings = FeedSettings((), exchange.channels, exchange.timeframes, endpoints)
         bus = LocalBus(state=self._state)
         leadership = Leadership("feeds", bus.lease("feeds"), self._clock)
         async with aiohttp.ClientSession() as session:
-            collector = ExchangeCollector(
-                translator(trades=exchange.trades), settings, bus, leadership, session, self._clock, self._random
-            )
+            collector = make_collector(exchange, bus, leadership, session, self._clock, self._random, idle=True)
             running = asyncio.create_task(collector.run())
             try:
                 yield collector
@@ -72,7 +65,7 @@ class Sources:
                 running.cancel()
                 await asyncio.gather(running, return_exceptions=True)
 
-    async def _loaded(self, collector: ExchangeCollector) -> None:
+    async def _loaded(self, collector: Collector) -> None:
         deadline = self._clock.monotonic() + LOADING
         while not collector.loaded:
             if self._clock.monotonic() > deadline:
@@ -82,5 +75,5 @@ class Sources:
 
 def configured(config: Config, name: str) -> Exchange:
     """Return how an exchange is to be reached: as configured, or with its own defaults. Raises ConfigError."""
-    load(name)
+    check(name)
     return next((exchange for exchange in config.exchanges if exchange.name == name), Exchange(name=name))

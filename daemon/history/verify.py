@@ -11,7 +11,7 @@ from bus import timeframes
 from bus.clock import SECOND
 from bus.errors import RequestRefused
 from bus.events import Candle
-from daemon.collectors.exchange import ExchangeCollector
+from daemon.collectors.interface import Collector
 from daemon.exchanges import contiguous
 from daemon.exchanges.base import FeedKey, Span
 from daemon.history import slices
@@ -52,7 +52,7 @@ class Check(msgspec.Struct, frozen=True):
 
 
 async def verify(
-    collector: ExchangeCollector, stored: Stored, feed: FeedKey, start: int, end: int, refused: str | None
+    collector: Collector, stored: Stored, feed: FeedKey, start: int, end: int, refused: str | None
 ) -> Check:
     """Check what stands of a feed between two times (ns), after `refused` by the exchange.
 
@@ -94,7 +94,7 @@ async def _against_minutes(stored: Stored, feed: FeedKey, start: int, end: int) 
     return len(rows), differing
 
 
-async def _differing(collector: ExchangeCollector, stored: Stored, feed: FeedKey, start: int, end: int) -> list[int]:
+async def _differing(collector: Collector, stored: Stored, feed: FeedKey, start: int, end: int) -> list[int]:
     """Return the whole minutes (ns) whose trades do not add up to the exchange's own candles."""
     first, after = -(-start // MINUTE) * MINUTE, end // MINUTE * MINUTE
     stated: dict[int, Decimal] = {}

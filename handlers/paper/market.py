@@ -89,8 +89,7 @@ class Market:
         bids, asks = self._levels(event.bids, 1), self._levels(event.asks, -1)
         if not self.sequence.follow(event):
             if self.has_book and not self.in_sync:
-                self.bids.withhold()
-                self.asks.withhold()
+                self.lose()
             return [], []
         if event.kind == "snapshot":
             self.has_book = True
@@ -99,6 +98,12 @@ class Market:
             [key for key, size in bids if self.bids.set(key, size)],
             [key for key, size in asks if self.asks.set(key, size)],
         )
+
+    def lose(self) -> None:
+        """What is displayed is not known any more: nothing can be filled until it is stated anew."""
+        self.sequence.in_sync = False
+        self.bids.withhold()
+        self.asks.withhold()
 
     def ticker(self, event: Ticker) -> tuple[list[int], list[int]]:
         """Take in best bid and ask, where there is no book: they are all that is displayed then."""

@@ -71,6 +71,29 @@ async def test_a_consumer_that_starts_again_goes_on_with_its_own_pending_first(b
     await second.close()
 
 
+async def test_what_a_handler_has_not_settled_is_not_acknowledged(bus: EventBus):
+    class Holding(Collecting):
+        settled = False
+
+    first = Holding()
+    async with running(bus, first):
+        await bus.publish(trades(0, 10))
+        await eventually(lambda: len(first.events) == 10)
+    second = Holding()
+    async with running(bus, second) as subscription:
+        await eventually(lambda: len(second.events) == 10)
+        await bus.publish(trades(10, 20))
+        await eventually(lambda: len(second.events) == 20)
+        assert not subscription.caught_up.is_set()
+        Holding.settled = True
+        await eventually(subscription.caught_up.is_set)
+    third = Holding()
+    async with running(bus, third):
+        await bus.publish(trades(20, 30))
+        await eventually(lambda: len(third.events) == 10)
+    assert numbers(third.events) == list(range(20, 30))
+
+
 async def test_groups_are_independent(bus: EventBus):
     one, two = await bus.consumer(TRADES), await bus.consumer(Group("other", frozenset({"trade"})))
     await bus.publish(trades(0, 50))

@@ -1,0 +1,1 @@
+"""Paper trading as the database has it: what commands and reports tell of portfolios."""
