@@ -181,13 +181,18 @@ class Quality(SystemEvent, frozen=True, gc=False, tag="quality"):
 
 
 class Task(SystemEvent, frozen=True, gc=False, tag="task"):
-    """Progress of a background task; `total` None while unknown."""
+    """Progress of a background task; `total` None while unknown.
+
+    `rate`: units done a second; `seconds_left`: what the rest takes at this rate; None where nobody knows yet.
+    """
 
     id: str
     kind: str
     state: TaskState
     done: int
     total: int | None = None
+    rate: float | None = None
+    seconds_left: float | None = None
 
 
 class Dead(SystemEvent, frozen=True, gc=False, tag="dead"):

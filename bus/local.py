@@ -8,6 +8,7 @@ from typing import Final
 from bus.errors import BusUnavailable
 from bus.events import Event
 from bus.frames import MAX_EVENTS, Frame
+from bus.handler import StateStore
 from bus.interface import Delivery, Group, Lease
 from bus.streams import StreamNames
 
@@ -55,9 +56,9 @@ class _Group:
 class LocalBus:
     """See `bus.interface.EventBus`."""
 
-    def __init__(self, prefix: str = "md") -> None:
+    def __init__(self, prefix: str = "md", state: StateStore | None = None) -> None:
         self.names = StreamNames(prefix)
-        self.state = LocalState()
+        self.state: StateStore = state or LocalState()
         self._streams: dict[str, _Stream] = {}
         self._groups: dict[str, _Group] = {}
         self._changed = asyncio.Condition()

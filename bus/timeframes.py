@@ -49,6 +49,14 @@ def number(timeframe: str, open_ts: int) -> int | None:
     return None if months is None else _month(open_ts) // months
 
 
+def opening(timeframe: str, ts: int) -> int:
+    """Return when the candle that a time (ns) lies in opens; the time itself for an unknown timeframe."""
+    length, months = _length(timeframe), _months(timeframe)
+    if months is not None:
+        return _first_of(_month(ts) // months * months)
+    return ts if length is None else ts - (ts - (_FIRST_MONDAY if timeframe[-1] == "w" else 0)) % length
+
+
 def following(timeframe: str, open_ts: int) -> int:
     """Return when the candle after the one of `open_ts` opens (ns); `open_ts` itself for an unknown timeframe."""
     length, months = _length(timeframe), _months(timeframe)

@@ -11,7 +11,7 @@ import structlog
 
 from bus import metrics
 from bus.clock import Clock
-from daemon.collectors.exchange import ExchangeCollector
+from daemon.collectors.interface import Collector
 from daemon.exchanges.base import FeedKey
 
 log = structlog.get_logger(__name__)
@@ -26,16 +26,14 @@ PROVEN: Final = 60.0
 class StandIn(NamedTuple):
     """Who delivers a feed in place of its own exchange; `added`: for this purpose alone."""
 
-    collector: ExchangeCollector
+    collector: Collector
     added: bool
 
 
 class Fallback:
     """One exchange and those that stand in for it, in the order in which they are tried."""
 
-    def __init__(
-        self, primary: ExchangeCollector, others: Mapping[str, ExchangeCollector], names: Sequence[str], clock: Clock
-    ) -> None:
+    def __init__(self, primary: Collector, others: Mapping[str, Collector], names: Sequence[str], clock: Clock) -> None:
         self._primary = primary
         self._others = [others[name] for name in names]
         self._clock = clock
@@ -98,5 +96,5 @@ class Fallback:
             metrics.FALLBACK_FEEDS.labels(self._primary.name, other.name).set(count)
 
 
-def _well(collector: ExchangeCollector) -> bool:
+def _well(collector: Collector) -> bool:
     return collector.breakers["ws"].state not in {"open", "forced_open"}

@@ -6,7 +6,7 @@ import asyncpg
 import structlog
 
 from bus.clock import Clock
-from daemon.collectors.exchange import ExchangeCollector
+from daemon.collectors.interface import Collector
 from handlers.persistence import store_instruments
 
 log = structlog.get_logger(__name__)
@@ -15,7 +15,7 @@ LOOK: Final = 1.0
 """Seconds between two looks for a list that is not loaded yet, or a database that is away."""
 
 
-async def keep_instruments(collector: ExchangeCollector, pool: "asyncpg.Pool[Any]", clock: Clock) -> None:
+async def keep_instruments(collector: Collector, pool: "asyncpg.Pool[Any]", clock: Clock) -> None:
     """Store an exchange's symbols each time they were loaded."""
     stored = 0
     while True:

@@ -10,15 +10,13 @@ import aiohttp
 
 from bus.clock import SystemClock
 from bus.errors import MarketdError
-from bus.events import Feed, MarketEvent
+from bus.events import MARKET_CHANNELS, Feed, MarketEvent
 from bus.interface import Group
 from bus.leadership import Leadership
 from bus.local import LocalBus
 from bus.redis.connection import check_server, connect
-from daemon.collectors.exchange import ExchangeCollector
+from daemon.collectors.factory import make_collector
 from daemon.config import Config, Exchange
-from daemon.exchanges import load
-from daemon.feeds import settings_of
 from daemon.servers import Urls, serve
 from migrations.runner import status
 
@@ -69,21 +67,18 @@ async def _store(urls: Urls) -> Result:
 
 async def probe_exchange(config: Config, name: str) -> Result:
     """Probe one exchange: as configured, or with its own defaults. Raises ConfigError for an unknown name."""
-    load(name)
     configured = next((exchange for exchange in config.exchanges if exchange.name == name), None)
     return await probe(configured or Exchange(name=name))
 
 
 async def probe(exchange: Exchange) -> Result:
-    """Collect from an exchange until its first event, or its list where no symbol is named."""
-    translator = load(exchange.name)
-    settings = settings_of(exchange, translator.endpoints)
+    """Collect from an exchange until its first event, or its list where no symbol is named. Raises ConfigError."""
     bus = LocalBus()
-    consumer = await bus.consumer(Group("probe", translator.channels, system=True))
+    consumer = await bus.consumer(Group("probe", frozenset(MARKET_CHANNELS), system=True))
     last = "no answer"
     async with aiohttp.ClientSession() as session:
         leadership = Leadership("feeds", bus.lease("feeds"), SystemClock())
-        collector = ExchangeCollector(translator(), settings, bus, leadership, session, SystemClock(), Random())
+        collector = make_collector(exchange, bus, leadership, session, SystemClock(), Random())
         task = asyncio.create_task(collector.run())
         try:
             async with asyncio.timeout(FIRST_DATA):
@@ -101,4 +96,5 @@ async def probe(exchange: Exchange) -> Result:
         finally:
             task.cancel()
             await asyncio.gather(task, return_exceptions=True)
-    return Result(ok=False, text=f"no data within {FIRST_DATA:g} s from {settings.endpoints.websocket}: {last}")
+    where = collector.settings.endpoints.websocket or exchange.name
+    return Result(ok=False, text=f"no data within {FIRST_DATA:g} s from {where}: {last}")

@@ -12,7 +12,7 @@ import structlog
 from bus.clock import SECOND, Clock
 from bus.errors import BusUnavailable, ExchangeUnavailable, MalformedFrame, RequestRefused
 from bus.handler import StateStore
-from daemon.collectors.exchange import ExchangeCollector
+from daemon.collectors.interface import Collector
 from daemon.config import Selection
 from daemon.exchanges.base import Instrument
 from daemon.resilience.backoff import Backoff
@@ -61,7 +61,7 @@ class Selector:
     """One exchange's rule at work. `apply` has the chosen symbols delivered."""
 
     def __init__(
-        self, collector: ExchangeCollector, rule: Selection, state: StateStore,
+        self, collector: Collector, rule: Selection, state: StateStore,
         apply: Callable[[tuple[str, ...]], Awaitable[None]], clock: Clock, random: Random,
     ) -> None:  # fmt: skip
         self._collector = collector

@@ -36,7 +36,9 @@ def _options() -> list[tuple[str, str]]:
     found = []
     parser = build_parser()
     for command, sub in parser._subparsers._group_actions[0].choices.items():
-        found += [(command, option) for action in sub._actions for option in action.option_strings]
+        inner = sub._subparsers._group_actions[0].choices.values() if sub._subparsers else ()
+        actions = [action for one in (sub, *inner) for action in one._actions]
+        found += sorted({(command, option) for action in actions for option in action.option_strings})
     return [(c, o) for c, o in found if o not in {"-h", "--help", "--config"}]
 
 

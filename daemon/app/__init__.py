@@ -23,6 +23,7 @@ from daemon.app.collecting import CONNECTIONS_AT_ONCE, Collecting, group_of
 from daemon.app.control import start_control
 from daemon.app.draining import drain_steps
 from daemon.app.reconfigure import Reconfiguration, reload_on_signal
+from daemon.app.tasks import start_tasks
 from daemon.app.wired import Wired
 from daemon.config import Config, Exchange
 from daemon.config.running import RunningConfig
@@ -34,6 +35,8 @@ from daemon.redact import register_url
 from daemon.roles import HANDLERS, Roles
 from daemon.servers import Urls, configured
 from daemon.signals import Signals
+from daemon.storage.keeper import keep
+from daemon.storage.retention import Policy, policy_of
 from daemon.supervisor import Supervisor
 from daemon.systemd import Notifier
 from daemon.watchdog import Watchdog
@@ -80,7 +83,7 @@ async def run(config: Config, roles: Roles, read: Callable[[], Config], *, demo:
         _start(wired)
         if roles.collect:
             await _collect(wired, stack, reconfiguration, base.exchanges)
-            start_control(wired, running)
+            start_control(wired, running, start_tasks(wired))
         supervisor.start("configuration", running.follow)
         supervisor.start("reload", partial(reload_on_signal, signals.reload, running))
         del checks["start"]
@@ -143,6 +146,13 @@ def _start(wired: Wired) -> None:
         subscription = Subscription(bus, HANDLERS[name](wired.urls.dsn, bus), wired.clock, wired.random)
         wired.subscriptions.append(subscription)
         supervisor.start(f"handle:{name}", subscription.run)
+    if "persistence" in wired.roles.handlers:
+        policy = partial(_retention, wired)
+        supervisor.start("retention", partial(keep, wired.urls.dsn, policy, wired.clock))
+
+
+def _retention(wired: Wired) -> Policy:
+    return policy_of(wired.config.retention)
 
 
 async def _collect(

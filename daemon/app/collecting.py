@@ -14,9 +14,9 @@ from bus.leadership import Leadership
 from bus.subscription import Subscription
 from daemon.app.plan import Planned, plan, steps
 from daemon.app.wired import Wired
-from daemon.collectors.exchange import ExchangeCollector
+from daemon.collectors.factory import make_collector
+from daemon.collectors.interface import Collector
 from daemon.config import Exchange, Selection
-from daemon.exchanges import load
 from daemon.fallback import Fallback
 from daemon.feeds import settings_of
 from daemon.healing import GapQueue, Healer, HealingHandler, Ledger
@@ -94,24 +94,17 @@ class Collecting:
 
     def _start(self, planned: Planned) -> None:
         wired, name = self._wired, planned.exchange.name
-        translator = load(name)
-        settings = settings_of(planned.exchange, translator.endpoints, idle=planned.idle, chosen=planned.chosen)
-        collector = ExchangeCollector(
-            translator(trades=planned.exchange.trades),
-            settings,
-            wired.bus,
-            self._leadership,
-            self._session,
-            wired.clock,
-            wired.random,
-        )
+        collector = make_collector(
+            planned.exchange, wired.bus, self._leadership, self._session, wired.clock, wired.random,
+            idle=planned.idle, chosen=planned.chosen,
+        )  # fmt: skip
         wired.collectors[name] = collector
         wired.supervisor.start(f"collect:{name}", collector.run)
         self._start_healing(collector)
         wired.supervisor.start(f"instruments:{name}", partial(keep_instruments, collector, wired.pool, wired.clock))
         self._running[name] = planned
 
-    def _start_healing(self, collector: ExchangeCollector) -> None:
+    def _start_healing(self, collector: Collector) -> None:
         """Start what refetches an exchange's gaps; it stands with the collector, whose request limits it shares."""
         wired, name = self._wired, collector.name
         queue = GapQueue(name, wired.bus.state, wired.clock, wired.random)

@@ -1,5 +1,6 @@
 """Starts the command server, and lists the commands that it knows."""
 
+from collections.abc import Iterable
 from functools import partial
 from importlib.metadata import version
 from math import inf
@@ -23,8 +24,10 @@ from daemon.trading.keys import read_keys
 from daemon.trading.live import LiveService
 
 
-def commands(wired: Wired, running: RunningConfig, prices: LatestPrices) -> list[AnyCommand]:
-    """Return every command that this process understands."""
+def commands(
+    wired: Wired, running: RunningConfig, prices: LatestPrices, tasks: Iterable[AnyCommand]
+) -> list[AnyCommand]:
+    """Return every command that this process understands; `tasks` are those about background tasks."""
     return [
         ping(wired.clock),
         status(version("marketd"), wired.supervisor.status, wired.checks),
@@ -34,6 +37,7 @@ def commands(wired: Wired, running: RunningConfig, prices: LatestPrices) -> list
         *breaker_commands(wired.collectors),
         *gap_commands(wired.pool, wired.bus.publish, wired.clock),
         *paper_commands(wired.bus, wired.pool, wired.clock, _live(wired)),
+        *tasks,
         prices_latest(prices, wired.collectors, wired.clock),
     ]
 
@@ -59,14 +63,14 @@ def start_prices(wired: Wired) -> LatestPrices:
     return prices
 
 
-def start_control(wired: Wired, running: RunningConfig) -> None:
+def start_control(wired: Wired, running: RunningConfig, tasks: Iterable[AnyCommand]) -> None:
     """Start the command server; it serves while it is this process's turn."""
     audit = AuditLog(wired.pool, wired.clock, wired.random)
     wired.supervisor.start("audit", audit.run)
     control = ControlServer(
         wired.bus.client,
         wired.bus.names,
-        Commands(commands(wired, running, start_prices(wired))),
+        Commands(commands(wired, running, start_prices(wired), tasks)),
         audit.record,
         clock=wired.clock,
         rng=wired.random,

@@ -8,7 +8,7 @@ from typing import Final
 from daemon.app.wired import Wired
 from daemon.supervisor import DrainStep
 
-CHANGING: Final = frozenset({"control", "configuration", "reload"})
+CHANGING: Final = frozenset({"control", "configuration", "reload", "tasks", "retention"})
 """What could start something anew while everything ends."""
 
 

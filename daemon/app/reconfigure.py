@@ -9,10 +9,10 @@ from bus.errors import ConfigError, MarketdError
 from daemon import logs
 from daemon.app.collecting import Collecting, join
 from daemon.app.wired import Wired
-from daemon.collectors.exchange import ExchangeCollector
+from daemon.collectors.factory import check, tells_volumes
+from daemon.collectors.interface import Collector
 from daemon.config import Config
 from daemon.config.running import RunningConfig
-from daemon.exchanges import load
 from daemon.exchanges.base import FeedKey
 from daemon.feeds import configured
 
@@ -32,8 +32,8 @@ class Reconfiguration:
         """Raise ConfigError for exchanges that there are not, naming the nearest, and rules that cannot be followed."""
         for exchange in config.exchanges:
             for name in (exchange.name, *exchange.fallbacks):
-                load(name)
-            if exchange.select.top and not load(exchange.name)().volumes_requests():
+                check(name)
+            if exchange.select.top and not tells_volumes(exchange.name):
                 what = f"exchanges.{exchange.name}.select.top"
                 raise ConfigError(f"{what}: {exchange.name} does not tell every symbol's volume; leave it out")
 
@@ -65,7 +65,7 @@ class Reconfiguration:
             await join(self.group, base.exchanges, self._wired.bus.state)
 
 
-def _undeliverable(collector: ExchangeCollector, feeds: Iterable[FeedKey]) -> list[str]:
+def _undeliverable(collector: Collector, feeds: Iterable[FeedKey]) -> list[str]:
     reasons: dict[str, list[str]] = {}
     for feed in feeds:
         reasons.setdefault(feed.symbol, []).append(collector.why_not(feed))

@@ -10,7 +10,7 @@ from bus.clock import Clock
 from bus.leadership import Leadership
 from bus.redis import RedisBus
 from bus.subscription import Subscription
-from daemon.collectors.exchange import ExchangeCollector
+from daemon.collectors.interface import Collector
 from daemon.config import Config
 from daemon.roles import Roles
 from daemon.servers import Urls
@@ -30,6 +30,6 @@ class Wired:
     pool: "asyncpg.Pool[asyncpg.Record]"
     supervisor: Supervisor
     checks: dict[str, Callable[[], tuple[bool, str]]]
-    collectors: dict[str, ExchangeCollector] = field(default_factory=dict)
+    collectors: dict[str, Collector] = field(default_factory=dict)
     subscriptions: list[Subscription] = field(default_factory=list)
     leaderships: list[Leadership] = field(default_factory=list)

@@ -9,7 +9,7 @@ from typing import NoReturn, Protocol
 
 from bus.errors import ConfigError, MarketdError, UsageError
 from daemon import logs
-from daemon.cli import check, ctl, env, exchange, migrate, paper, record, replay, run, simulate, tail
+from daemon.cli import check, ctl, data, db, env, exchange, migrate, paper, record, replay, run, simulate, tail
 from daemon.cli.parsing import EXIT_CONFIG, EXIT_FAILED, EXIT_USAGE, Parser
 
 
@@ -21,7 +21,21 @@ class Command(Protocol):
         ...
 
 
-COMMANDS: tuple[Command, ...] = (run, check, env, migrate, ctl, tail, exchange, record, replay, paper, simulate)
+COMMANDS: tuple[Command, ...] = (
+    run,
+    check,
+    env,
+    migrate,
+    ctl,
+    tail,
+    data,
+    db,
+    exchange,
+    record,
+    replay,
+    paper,
+    simulate,
+)
 
 
 def build_parser() -> Parser:

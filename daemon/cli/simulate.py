@@ -21,6 +21,13 @@ def _port(text: str) -> int:
     return port
 
 
+def _days(text: str) -> int:
+    days = int(text)
+    if not 0 <= days <= 60:  # noqa: PLR2004 # the documented range
+        raise argparse.ArgumentTypeError(f"{days} is not between 0 and 60 days")
+    return days
+
+
 def _symbols(text: str) -> int:
     from daemon.simulator.symbols import MOST_SYMBOLS  # noqa: PLC0415 # the other commands start without it
 
@@ -46,6 +53,9 @@ def add(commands: "argparse._SubParsersAction[Parser]") -> None:
         "--symbols", type=_symbols, default=6, metavar="N", help="how many symbols it trades (default 6)"
     )
     parser.add_argument(
+        "--history-days", type=_days, default=0, metavar="N", help="days of candles before the start (default 0)"
+    )
+    parser.add_argument(
         "--until-eof", action="store_true", help="end when standard input does, as a child of another program"
     )
     parser.set_defaults(run=lambda args: run_async(_simulate(args)))
@@ -54,5 +64,8 @@ def add(commands: "argparse._SubParsersAction[Parser]") -> None:
 async def _simulate(args: Namespace) -> int:
     from daemon.simulator import run_simulator  # noqa: PLC0415 # the other commands start without it
 
-    await run_simulator(port=args.port, seed=args.seed, rate=args.rate, symbols=args.symbols, until_eof=args.until_eof)
+    await run_simulator(
+        port=args.port, seed=args.seed, rate=args.rate, symbols=args.symbols, history_days=args.history_days,
+        until_eof=args.until_eof,
+    )  # fmt: skip
     return EXIT_OK

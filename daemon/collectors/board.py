@@ -1,14 +1,23 @@
 """The state of every feed of one exchange: who delivers, who fell silent, and the `Feed` events that tell."""
 
+import asyncio
 from collections.abc import Iterable, Sequence
+from typing import Any, Final
+
+import structlog
 
 from bus import metrics
 from bus.clock import Clock
+from bus.errors import BusUnavailable
 from bus.events import MARKET_EVENTS, Candle, Feed, FeedState
 from daemon.collectors.outbox import Outbox
 from daemon.collectors.watch import FeedWatch
 from daemon.exchanges.base import FeedKey, Translated
 
+log = structlog.get_logger(__name__)
+
+FAREWELL: Final = 2.0
+"""Seconds for the last feed states to reach the bus when a collector stops."""
 _Identity = tuple[str, type | str]
 _CLASSES: dict[str, type] = {str(kind.__struct_config__.tag): kind for kind in MARKET_EVENTS}
 
@@ -99,6 +108,29 @@ class FeedBoard:
     def age(self, watch: FeedWatch) -> float | None:
         """Return the seconds since a feed's last data, None while there is none."""
         return None if watch.last is None else self._clock.monotonic() - watch.last
+
+    def report(self) -> list[dict[str, Any]]:
+        """Return what the `status` command says of each feed: plain values, ages in seconds."""
+        return [
+            {
+                "symbol": watch.key.symbol,
+                "channel": watch.key.channel,
+                "timeframe": watch.key.timeframe,
+                "state": watch.state,
+                "age": self.age(watch),
+                "reason": watch.reason,
+            }
+            for watch in self.watches.values()
+        ]
+
+    async def farewell(self) -> None:
+        """Tell the bus that nobody delivers any feed any more: whoever finds gaps needs the moment."""
+        try:
+            async with asyncio.timeout(FAREWELL):
+                self.down(list(self.watches), "stopped")
+                await self._outbox.publish()
+        except (TimeoutError, BusUnavailable) as error:
+            log.warning("the last feed states did not reach the bus", exchange=self._exchange, reason=str(error))
 
     def _of(self, feeds: Iterable[FeedKey]) -> list[FeedWatch]:
         return [watch for feed in feeds if (watch := self.watches.get(feed)) is not None]

@@ -6,23 +6,22 @@ import itertools
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
 from decimal import Decimal
 from random import Random
-from typing import Any, Final, Literal
+from typing import Any, Final
 from urllib.parse import urlsplit
 
 import aiohttp
 import structlog
 
-from bus import metrics
 from bus.clock import Clock
-from bus.errors import BusUnavailable, RequestRefused
-from bus.events import Breaker, Event, Trade
+from bus.errors import RequestRefused
+from bus.events import Event, Trade
 from bus.interface import EventBus
 from bus.leadership import Leadership
 from daemon.collectors.board import FeedBoard
 from daemon.collectors.closes import ClosePoller
 from daemon.collectors.connection import Surroundings
 from daemon.collectors.dialler import Dialler
-from daemon.collectors.gate import Gate
+from daemon.collectors.gate import Gate, make_gate
 from daemon.collectors.intake import Intake
 from daemon.collectors.line import Line
 from daemon.collectors.listing import Listing
@@ -37,7 +36,6 @@ from daemon.exchanges.base import Exchange, FeedKey, Span, Translated
 from daemon.resilience.backoff import Backoff
 from daemon.resilience.breaker import CircuitBreaker
 from daemon.resilience.limiter import WeightLimiter
-from daemon.resilience.window import WindowLimiter
 
 log = structlog.get_logger(__name__)
 
@@ -46,8 +44,6 @@ SHARE: Final = 0.9
 WATCH_INTERVAL: Final = 1.0
 HISTORY_DEADLINE: Final = 300.0
 """Seconds for one page of history, its turn included: it waits until others leave room."""
-FAREWELL: Final = 2.0
-"""Seconds for the last feed states to reach the bus when the collector stops."""
 
 __all__ = ["ExchangeCollector", "FeedSettings"]
 
@@ -72,7 +68,7 @@ class ExchangeCollector:
         self._clock = clock
         self._random = random
         self._outbox = Outbox(bus, clock)
-        self._turns = Turns(exchange, leadership, bus, self._outbox)
+        self._turns = Turns(exchange.name, exchange.lost, leadership, bus, self._outbox)
         self._board = FeedBoard(exchange.name, self._outbox, clock)
         self._gate = self._make_gate(bus)
         self.breakers: Mapping[str, CircuitBreaker] = {"ws": self._gate.websocket, "rest": self._gate.rest}
@@ -99,20 +95,8 @@ class ExchangeCollector:
         limits = self._exchange.limits
         # another host of the same protocol bans on its own account
         key = f"{self.name}:{urlsplit(self.settings.endpoints.rest).netloc.rpartition('@')[2]}"
-        return Gate(
-            self.name,
-            WeightLimiter(key, int(limits.weight * SHARE), self._clock, bus.state, limits.weight_window),
-            WindowLimiter(f"connections to {self.name}", limits.connects_per_minute, self._clock),
-            self._make_breaker("rest"),
-            self._make_breaker("ws"),
-        )
-
-    def _make_breaker(self, kind: Literal["ws", "rest"]) -> CircuitBreaker:
-        def changed(event: Breaker) -> None:
-            metrics.BREAKER_STATE.labels(self.name, kind).set(event.state in {"open", "forced_open"})
-            self._outbox.say(event)
-
-        return CircuitBreaker(self.name, kind, self._clock, self._random, changed)
+        weight = WeightLimiter(key, int(limits.weight * SHARE), self._clock, bus.state, limits.weight_window)
+        return make_gate(self.name, weight, limits.connects_per_minute, self._outbox, self._clock, self._random)
 
     # the public side
 
@@ -125,7 +109,7 @@ class ExchangeCollector:
             self._start("feeds", self._watch_feeds)
             self._board.add(self._wanted)
             await self._outbox.publish()
-            await self._restore_ban()
+            await self._gate.restore(self._clock, self._random)
             await self._load_instruments()
             self._loaded = True
             await self.add(list(self._wanted))
@@ -138,7 +122,7 @@ class ExchangeCollector:
             self._polls.clear()
             self._tasks.clear()
             self._loaded = False
-            await self._say_farewell()
+            await self._board.farewell()
 
     @property
     def loaded(self) -> bool:
@@ -235,17 +219,7 @@ class ExchangeCollector:
             "connections": sum(line.connections for line in self._lines),
             "breakers": {kind: breaker.state for kind, breaker in self.breakers.items()},
             "banned_until": self._gate.weight.banned_until if self._gate.weight.banned_for() else None,
-            "feeds": [
-                {
-                    "symbol": watch.key.symbol,
-                    "channel": watch.key.channel,
-                    "timeframe": watch.key.timeframe,
-                    "state": watch.state,
-                    "age": self._board.age(watch),
-                    "reason": watch.reason,
-                }
-                for watch in self._board.watches.values()
-            ],
+            "feeds": self._board.report(),
         }
 
     @property
@@ -254,20 +228,6 @@ class ExchangeCollector:
         return self._outbox.publishing
 
     # starting
-
-    async def _restore_ban(self) -> None:
-        """Take over a ban from before a restart, before anything is asked of the exchange."""
-        backoff = Backoff(self._random, first=0.5, longest=10.0, least=0.1)
-        while True:
-            try:
-                await self._gate.weight.restore()
-                break
-            except BusUnavailable as error:
-                log.warning("cannot read whether we are banned", exchange=self.name, reason=str(error))
-                await self._clock.sleep(backoff.next())
-        if self._gate.weight.banned_until is not None:
-            log.warning("still banned", exchange=self.name, seconds=round(self._gate.weight.banned_for()))
-            self._gate.open_until(self._gate.weight.banned_until)
 
     async def _load_instruments(self) -> None:
         """Ask for the symbols until they are there; until then every feed is down and says why."""
@@ -344,12 +304,3 @@ class ExchangeCollector:
 
     def _keep(self, what: str, run: Callable[[], Awaitable[None]]) -> "asyncio.Task[None]":
         return asyncio.create_task(keep_running(f"{what}:{self.name}", run, self._clock, self._random))
-
-    async def _say_farewell(self) -> None:
-        """Tell the bus that nobody delivers these feeds any more: whoever finds gaps needs the moment."""
-        try:
-            async with asyncio.timeout(FAREWELL):
-                self._board.down(self._wanted, "stopped")
-                await self._outbox.publish()
-        except (TimeoutError, BusUnavailable) as error:
-            log.warning("the last feed states did not reach the bus", exchange=self.name, reason=str(error))

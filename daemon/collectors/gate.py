@@ -1,8 +1,17 @@
 """What stands before every request and connection to one exchange, and what its refusals mean for all."""
 
+from random import Random
+from typing import Literal
+
 import structlog
 
+from bus import metrics
+from bus.clock import Clock
+from bus.errors import BusUnavailable
+from bus.events import Breaker
+from daemon.collectors.outbox import Outbox
 from daemon.exchanges.base import Standing
+from daemon.resilience.backoff import Backoff
 from daemon.resilience.breaker import CircuitBreaker
 from daemon.resilience.limiter import WeightLimiter
 from daemon.resilience.window import WindowLimiter
@@ -38,7 +47,37 @@ class Gate:
             log.error("banned by the exchange: no request until the deadline", exchange=self._exchange, until=until)
             self.open_until(until)
 
+    async def restore(self, clock: Clock, random: Random) -> None:
+        """Take over a ban from before a restart, before anything is asked of the exchange."""
+        backoff = Backoff(random, first=0.5, longest=10.0, least=0.1)
+        while True:
+            try:
+                await self.weight.restore()
+                break
+            except BusUnavailable as error:
+                log.warning("cannot read whether we are banned", exchange=self._exchange, reason=str(error))
+                await clock.sleep(backoff.next())
+        if self.weight.banned_until is not None:
+            log.warning("still banned", exchange=self._exchange, seconds=round(self.weight.banned_for()))
+            self.open_until(self.weight.banned_until)
+
     def open_until(self, until: int) -> None:
         """Open both breakers until a ban ends (wall clock, ns)."""
         for breaker in (self.rest, self.websocket):
             breaker.open_until(until, "the exchange has banned this address")
+
+
+def make_gate(
+    exchange: str, weight: WeightLimiter, connects: int, outbox: Outbox, clock: Clock, random: Random
+) -> Gate:
+    """Return a gate with breakers of its own, whose changes are told; `connects`: connections per minute."""
+
+    def breaker(kind: Literal["ws", "rest"]) -> CircuitBreaker:
+        def changed(event: Breaker) -> None:
+            metrics.BREAKER_STATE.labels(exchange, kind).set(event.state in {"open", "forced_open"})
+            outbox.say(event)
+
+        return CircuitBreaker(exchange, kind, clock, random, changed)
+
+    quota = WindowLimiter(f"connections to {exchange}", connects, clock)
+    return Gate(exchange, weight, quota, breaker("rest"), breaker("ws"))

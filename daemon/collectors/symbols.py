@@ -1,11 +1,11 @@
 """Which feeds to deliver, and which of them an exchange can deliver at all."""
 
 import difflib
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 from bus.errors import ConfigError
-from daemon.exchanges.base import Endpoints, Exchange, FeedKey
+from daemon.exchanges.base import Endpoints, Exchange, FeedKey, Instrument
 
 
 @dataclass(frozen=True)
@@ -42,19 +42,28 @@ def feeds_of(symbols: Sequence[str], channels: Sequence[str], timeframes: Sequen
 
 def why_not(exchange: Exchange, feed: FeedKey) -> str:
     """Return why an exchange cannot deliver a feed, with the nearest that it can; "" when it can."""
-    instrument = exchange.instruments.get(feed.symbol)
-    if instrument is None:
-        near = difflib.get_close_matches(feed.symbol, exchange.instruments, n=3)
-        return f"{exchange.name} has no symbol {feed.symbol}" + (f"; nearest: {', '.join(near)}" if near else "")
-    if not instrument.active:
-        return f"{feed.symbol} is not trading on {exchange.name}"
-    if feed.channel not in exchange.channels:
-        return f"{exchange.name} has no channel {feed.channel}; it has {', '.join(sorted(exchange.channels))}"
-    if feed.timeframe and feed.timeframe not in exchange.timeframes:
-        return f"{exchange.name} has no {feed.timeframe} candles; it has {', '.join(sorted(exchange.timeframes))}"
-    if feed.channel not in exchange.polled:
+    reason = lacking(exchange.name, exchange.instruments, exchange.channels, exchange.timeframes, feed)
+    if not reason and feed.channel not in exchange.polled:
         try:
             exchange.streams(feed)
         except ConfigError as error:
             return str(error)
+    return reason
+
+
+def lacking(
+    name: str, instruments: Mapping[str, Instrument], channels: Collection[str], timeframes: Collection[str],
+    feed: FeedKey,
+) -> str:  # fmt: skip
+    """Return what of a feed an exchange does not have, with the nearest that it has; "" when it has all of it."""
+    instrument = instruments.get(feed.symbol)
+    if instrument is None:
+        near = difflib.get_close_matches(feed.symbol, instruments, n=3)
+        return f"{name} has no symbol {feed.symbol}" + (f"; nearest: {', '.join(near)}" if near else "")
+    if not instrument.active:
+        return f"{feed.symbol} is not trading on {name}"
+    if feed.channel not in channels:
+        return f"{name} has no channel {feed.channel}; it has {', '.join(sorted(channels))}"
+    if feed.timeframe and feed.timeframe not in timeframes:
+        return f"{name} has no {feed.timeframe} candles; it has {', '.join(sorted(timeframes))}"
     return ""

@@ -1,20 +1,27 @@
 """Which of several processes with the same feeds publishes them, and how one takes over from another."""
 
+from collections.abc import Callable, Sequence
+
 from bus.events import MARKET_CHANNELS, Candle, Feed, MarketEvent, event_type
 from bus.interface import EventBus
 from bus.leadership import Leadership
 from daemon.collectors.outbox import Outbox
-from daemon.exchanges.base import Exchange, FeedKey
+from daemon.exchanges.base import FeedKey
 
 
 class Turns:
     """One exchange's turn to publish. Both processes collect; the one without the lease keeps what it has."""
 
-    def __init__(self, exchange: Exchange, leadership: Leadership, bus: EventBus, outbox: Outbox) -> None:
+    def __init__(
+        self, exchange: str, lost: Callable[[Sequence[FeedKey]], None], leadership: Leadership, bus: EventBus,
+        outbox: Outbox,
+    ) -> None:  # fmt: skip
+        """`lost` starts books anew."""
         self._exchange = exchange
+        self._lost = lost
         self._outbox = outbox
         self._leadership = leadership
-        bus.fence(exchange.name, leadership.lease)
+        bus.fence(exchange, leadership.lease)
 
     async def begin(self) -> None:
         """Find out whose turn it is, before anything is published."""
@@ -26,7 +33,7 @@ class Turns:
         """Take over and stand by until cancelled."""
         while True:
             await self._leadership.gained()
-            seam = await self._outbox.take_over(self._exchange.name, MARKET_CHANNELS)
+            seam = await self._outbox.take_over(self._exchange, MARKET_CHANNELS)
             for event in seam.torn:
                 self._tear(event)
             await self._outbox.publish()
@@ -46,4 +53,4 @@ class Turns:
         self._outbox.say(Feed(event.recv, event.exchange, event.symbol, named, "down", reason))
         self._outbox.say(Feed(event.recv, event.exchange, event.symbol, named, "live"))
         if channel == "book":
-            self._exchange.lost([FeedKey(event.symbol, channel)])
+            self._lost([FeedKey(event.symbol, channel)])

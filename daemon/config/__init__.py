@@ -19,7 +19,20 @@ from daemon.config.layers import (
     resolve_files,
     variable,
 )
-from daemon.config.model import Bus, Config, Endpoints, Exchange, Feeds, Http, Log, Polling, Selection, Shutdown, Store
+from daemon.config.model import (
+    Bus,
+    Config,
+    Endpoints,
+    Exchange,
+    Feeds,
+    Http,
+    Log,
+    Polling,
+    Retention,
+    Selection,
+    Shutdown,
+    Store,
+)
 from daemon.explain import Key, Location, explain, keys, spell
 
 __all__ = [
@@ -31,6 +44,7 @@ __all__ = [
     "Http",
     "Log",
     "Polling",
+    "Retention",
     "Selection",
     "Shutdown",
     "Store",

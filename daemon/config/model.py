@@ -77,6 +77,28 @@ class Store(Section):
     )
 
 
+def _kept(what: str) -> Any:
+    return Field(default=None, ge=1, le=36_500, description=f"days that {what} are kept; none: for ever")
+
+
+class Retention(Section):
+    """[retention]: what is removed when it is old. Nothing is, unless it is said here."""
+
+    trade: int | None = _kept("trades")
+    ticker: int | None = _kept("tickers")
+    book: int | None = _kept("order books")
+    candle: int | None = _kept("candles")
+    funding: int | None = _kept("funding rates")
+    open_interest: int | None = _kept("open interest")
+    liquidation: int | None = _kept("liquidations")
+    mark_price: int | None = _kept("mark prices")
+    wait_for: Literal["nothing", "compression", "export"] = Field(
+        default="nothing",
+        description="what old data waits for before it is removed: nothing, compression (TimescaleDB), or export "
+        "(`marketd data export` has written exactly these rows)",
+    )
+
+
 class Http(Section):
     """[http]: what is scraped and probed."""
 
@@ -249,6 +271,7 @@ class Config(Section):
     )
     bus: Bus = Bus()
     store: Store = Store()
+    retention: Retention = Retention()
     http: Http = Http()
     log: Log = Log()
     shutdown: Shutdown = Shutdown()

@@ -16,7 +16,7 @@ from daemon.redact import MASK
 
 Settings: TypeAlias = dict[str, JsonValue]
 
-_CHANGEABLE: Final = ("log", "shutdown", "exchanges")
+_CHANGEABLE: Final = ("retention", "log", "shutdown", "exchanges")
 """The sections that can change while marketd runs."""
 _EXCHANGES: Final = "exchanges"
 

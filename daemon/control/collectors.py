@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping
 from pydantic import Field, JsonValue
 
 from bus.errors import UsageError
-from daemon.collectors.exchange import ExchangeCollector
+from daemon.collectors.interface import Collector
 from daemon.collectors.symbols import feeds_of
 from daemon.config import Exchange
 from daemon.config.model import Channel, Symbol, Timeframe
@@ -18,7 +18,7 @@ from daemon.feeds import configured, described
 from daemon.nearest import did_you_mean
 from daemon.supervisor import Supervisor
 
-Collectors = Mapping[str, ExchangeCollector]
+Collectors = Mapping[str, Collector]
 
 
 class Nothing(Arguments):
@@ -39,7 +39,7 @@ class Feeds(OfExchange):
     timeframes: tuple[Timeframe, ...] = Field(default=(), description="candle lengths; the configured ones otherwise")
 
 
-def find(collectors: Collectors, name: str) -> ExchangeCollector:
+def find(collectors: Collectors, name: str) -> Collector:
     """Return the collector of an exchange. Raises UsageError, naming the nearest."""
     if name not in collectors:
         known = ", ".join(collectors) or "none here"
@@ -157,7 +157,7 @@ async def _keep(running: RunningConfig, exchange: Exchange, feeds: Iterable[Feed
     return await worded(running.set(patch, request.client, request.expect_version, comment))
 
 
-def _feeds(arguments: Feeds, collector: ExchangeCollector) -> list[FeedKey]:
+def _feeds(arguments: Feeds, collector: Collector) -> list[FeedKey]:
     """Return the feeds that arguments mean."""
     settings = collector.settings
     channels = arguments.channels or settings.channels

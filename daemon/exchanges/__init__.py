@@ -40,4 +40,4 @@ def load(name: str) -> type[Exchange]:
     if name in classes:
         return classes[name]
     near = get_close_matches(name.lower(), classes, n=2) or sorted(classes)
-    raise ConfigError(f"there is no exchange {name!r}; did you mean {' or '.join(near)}?")
+    raise ConfigError(f"no translator is called {name!r}; did you mean {' or '.join(near)}?")

@@ -15,7 +15,7 @@ from bus.clock import SECOND, Clock
 from bus.errors import BusUnavailable, ExchangeUnavailable, MalformedFrame, RequestRefused, StoreUnavailable
 from bus.events import Gap
 from bus.interface import EventBus
-from daemon.collectors.exchange import ExchangeCollector
+from daemon.collectors.interface import Collector
 from daemon.exchanges.base import FeedKey, Span
 from daemon.healing.checks import MINUTE
 from daemon.healing.ledger import Ledger
@@ -39,9 +39,7 @@ FLUSH_DEADLINE: Final = 30.0
 class Healer:
     """Works through the queue of one exchange's gaps with that exchange's collector."""
 
-    def __init__(
-        self, collector: ExchangeCollector, queue: GapQueue, ledger: Ledger, bus: EventBus, clock: Clock
-    ) -> None:
+    def __init__(self, collector: Collector, queue: GapQueue, ledger: Ledger, bus: EventBus, clock: Clock) -> None:
         self._collector = collector
         self._ledger = ledger
         self._repair = Repair(collector)

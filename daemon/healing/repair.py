@@ -7,7 +7,7 @@ import msgspec
 from bus import timeframes
 from bus.errors import RequestRefused
 from bus.events import Candle, GapState, Trade
-from daemon.collectors.exchange import ExchangeCollector
+from daemon.collectors.interface import Collector
 from daemon.exchanges.base import FeedKey, Span
 from daemon.healing.checks import MINUTE, IdCheck, VolumeCheck
 
@@ -23,7 +23,7 @@ class Verdict(msgspec.Struct, frozen=True):
 class Repair:
     """Refetches with one exchange's collector. All raise ExchangeUnavailable, RequestRefused and MalformedFrame."""
 
-    def __init__(self, collector: ExchangeCollector) -> None:
+    def __init__(self, collector: Collector) -> None:
         self._collector = collector
 
     async def trades_by_id(self, symbol: str, span: Span, ranges: Sequence[tuple[int, int]]) -> list[Verdict]:

@@ -11,6 +11,7 @@ from bus.clock import MILLISECOND, Clock
 from daemon.simulator.bars import SECOND
 from daemon.simulator.history import KEPT
 from daemon.simulator.market import Market
+from daemon.simulator.past import make_past
 from daemon.simulator.streams import Streams
 from daemon.simulator.symbols import SYMBOLS, Symbol
 
@@ -29,8 +30,9 @@ class SimulatedExchange:
     """All markets on one clock. The same seed, clock and symbols give the same flow."""
 
     def __init__(
-        self, clock: Clock, *, seed: int, rate: int, symbols: tuple[Symbol, ...] = SYMBOLS, kept: int = KEPT
-    ) -> None:
+        self, clock: Clock, *, seed: int, rate: int, symbols: tuple[Symbol, ...] = SYMBOLS, kept: int = KEPT,
+        history_days: int = 0,
+    ) -> None:  # fmt: skip
         self.clock = clock
         self.rate = rate
         self.seed = seed
@@ -43,6 +45,8 @@ class SimulatedExchange:
             symbol.name: Market(symbol, Random(random.random()), now, now * IDS_PER_MS, self.streams, kept)
             for symbol in symbols
         }
+        for market in self.markets.values():
+            make_past(market, history_days, now, Random(f"{seed} {market.name}"))
         markets = list(self.markets.values())
         shares = list(accumulate(market.symbol.weight for market in markets))
         # a table of 4096 places is quicker to draw from than the shares themselves

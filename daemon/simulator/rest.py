@@ -5,6 +5,7 @@ https://developers.binance.com/docs/binance-spot-api-docs/rest-api/market-data-e
 
 import json
 import re
+from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
@@ -180,7 +181,8 @@ class RestApi:
         market.candles.settle()
         bars: list[Bar] = market.candles.bars(interval)
         start, end = _number(params, "startTime", 0), _number(params, "endTime", 1 << 62)
-        fitting = [bar for bar in bars if start <= bar.start <= end and bar.start <= self._exchange.now]
+        first = bisect_left(bars, start, key=lambda bar: bar.start)
+        fitting = bars[first : bisect_right(bars, min(end, self._exchange.now), key=lambda bar: bar.start)]
         chosen = fitting[:limit] if "startTime" in params else fitting[-limit:]
         return "[" + ",".join(map(market.kline_row, chosen)) + "]"
 

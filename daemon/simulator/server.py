@@ -38,10 +38,13 @@ class Simulator:
         weight_per_minute: int = PER_MINUTE,
         lifetime: float = LIFETIME,
         kept: int = KEPT,
+        history_days: int = 0,
     ) -> None:
         clock = clock or SystemClock()
         self.port = port
-        self.exchange = SimulatedExchange(clock, seed=seed, rate=rate, symbols=symbols, kept=kept)
+        self.exchange = SimulatedExchange(
+            clock, seed=seed, rate=rate, symbols=symbols, kept=kept, history_days=history_days
+        )
         faults = FaultBoard(self.exchange, clock, Random(seed))
         self.exchange.each_slice = faults.pass_time
         self._websocket = WebSocketApi(self.exchange, faults, clock, lifetime)
@@ -91,11 +94,15 @@ class Simulator:
         await asyncio.shield(self._task)
 
 
-async def run_simulator(*, port: int, seed: int, rate: int, symbols: int = 6, until_eof: bool = False) -> None:
+async def run_simulator(
+    *, port: int, seed: int, rate: int, symbols: int = 6, history_days: int = 0, until_eof: bool = False
+) -> None:
     """Serve until cancelled; with `until_eof` also until standard input ends, as it does when a parent dies."""
     # The books hold a hundred thousand long-lived objects: collecting them again and again costs more than it frees.
     gc.set_threshold(100_000, 50, 1_000)
-    async with Simulator(port=port, seed=seed, rate=rate, symbols=listed(symbols)) as simulator:
+    async with Simulator(
+        port=port, seed=seed, rate=rate, symbols=listed(symbols), history_days=history_days
+    ) as simulator:
         print(f"simulated exchange on {simulator.url}, seed {seed}, {rate} order events/s", flush=True)  # noqa: T201
         waiting = [asyncio.create_task(simulator.failed())]
         if until_eof:

@@ -43,7 +43,7 @@ class Instrument(Protocol):
     def contract_size(self) -> str | None: ...  # noqa: D102
 
 
-async def learn_ids(connection: Connection, names: set[Name]) -> dict[Name, int]:
+async def learn_ids(connection: "Connection | asyncpg.Pool[Any]", names: set[Name]) -> dict[Name, int]:
     """Return the id of every name, making those that are new; several processes may do this at once."""
     found = await _ids(connection, names)
     new = names - found.keys()
@@ -57,7 +57,7 @@ async def learn_ids(connection: Connection, names: set[Name]) -> dict[Name, int]
     return found
 
 
-async def _ids(connection: Connection, names: set[Name]) -> dict[Name, int]:
+async def _ids(connection: "Connection | asyncpg.Pool[Any]", names: set[Name]) -> dict[Name, int]:
     rows = await connection.fetch(
         "select instrument_id, exchange, symbol from md.instruments "
         "join unnest($1::text[], $2::text[]) as wanted (exchange, symbol) using (exchange, symbol)", *_columns(names),

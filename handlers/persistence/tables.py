@@ -17,7 +17,6 @@ from bus.events import (
     MarkPrice,
     OpenInterest,
     Quality,
-    Task,
     Ticker,
     Trade,
 )
@@ -129,10 +128,6 @@ def _breaker(e: Breaker, _: int) -> str:
     return _line(text(e.exchange), e.kind, timestamp(e.ts), e.state, timestamp_or_null(e.until), text(e.reason))
 
 
-def _task(e: Task, _: int) -> str:
-    return _line(text(e.id), text(e.kind), e.state, str(e.done), number(e.total), timestamp(e.ts))
-
-
 def _dead(e: Dead, _: int) -> str:
     return _line(text(e.id), timestamp(e.ts), text(e.origin), text(e.handler), text(e.reason), payload(e.payload))
 
@@ -151,10 +146,6 @@ _NEWER_GAP = (
     "do update set from_ts = excluded.from_ts, to_ts = excluded.to_ts, from_id = excluded.from_id, "
     "to_id = excluded.to_id, state = excluded.state, reason = excluded.reason, ts = excluded.ts "
     "where excluded.ts >= feed_gaps.ts"
-)
-_NEWER_TASK = (
-    "do update set state = excluded.state, done = excluded.done, total = excluded.total, ts = excluded.ts "
-    "where excluded.ts >= tasks.ts"
 )
 
 BOOK_SNAPSHOTS: Final = Table("md", "book_snapshots", _BOOK, _ID_TS_RECV, _book)
@@ -197,16 +188,13 @@ TABLES: Final[dict[type[Event], Table]] = {
         "public", "breaker_events", ("exchange", "kind", "ts", "state", "until", "reason"),
         ("exchange", "kind", "ts", "state"), _breaker,
     ),
-    Task: Table("public", "tasks", ("id", "kind", "state", "done", "total", "ts"), ("id",), _task, _NEWER_TASK,
-        "ts desc, ctid desc",
-    ),
     Dead: Table(
         "public", "dead_letters", ("id", "ts", "origin", "handler", "reason", "payload"), ("id",), _dead
     ),
 }  # fmt: skip
-"""The table of every event type; a book snapshot has one of its own."""
+"""The table of every event type; a book snapshot has one of its own. A task's row is written by who runs the task."""
 
 
-def table_of(event: Event) -> Table:
-    """Return the table that an event belongs in."""
-    return BOOK_SNAPSHOTS if type(event) is Book and event.kind == "snapshot" else TABLES[type(event)]
+def table_of(event: Event) -> Table | None:
+    """Return the table that an event belongs in, None for one that is not stored from the bus."""
+    return BOOK_SNAPSHOTS if type(event) is Book and event.kind == "snapshot" else TABLES.get(type(event))

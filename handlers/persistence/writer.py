@@ -148,7 +148,8 @@ class Writer:
 def _by_table(events: Sequence[Event]) -> dict[Table, list[Any]]:
     groups: defaultdict[Table, list[Any]] = defaultdict(list)
     for event in events:
-        groups[table_of(event)].append(event)
+        if (table := table_of(event)) is not None:
+            groups[table].append(event)
     return groups
 
 

@@ -126,10 +126,10 @@ class Marketd:
 class Simulated:
     """`marketd simulate` as its own process."""
 
-    def __init__(self, rate: int, seed: int = 7, symbols: int = 6) -> None:
+    def __init__(self, rate: int, seed: int = 7, symbols: int = 6, history_days: int = 0) -> None:
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
-        options = {"port": self.port, "rate": rate, "seed": seed, "symbols": symbols}
+        options = {"port": self.port, "rate": rate, "seed": seed, "symbols": symbols, "history-days": history_days}
         command = [
             *MARKETD,
             "simulate",

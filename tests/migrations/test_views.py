@@ -72,6 +72,26 @@ async def test_larger_candles_are_the_minutes_put_together(sql: asyncpg.Connecti
         assert [tuple(row) for row in got] == rolled_up(rows, minutes), size
 
 
+async def test_refreshed_aggregates_are_the_minutes_put_together_and_late_minutes_join_them(sql: asyncpg.Connection):
+    if not await sql.fetchval("select to_regclass('timescaledb_information.continuous_aggregates') is not null"):
+        pytest.skip("plain PostgreSQL has no continuous aggregates")
+    rows = random_candles(random.Random(8))
+    late = rows[:40]
+    await insert_candles(sql, rows[40:])
+    for end in (START + timedelta(hours=9), None):
+        for size in SIZES:
+            await sql.execute(f"call refresh_continuous_aggregate('md.candles_{size}', null, $1::timestamptz)", end)
+        for size, minutes in SIZES.items():
+            got = await sql.fetch(
+                "select symbol, open_ts, open, high, low, close, volume, trades, closed "
+                f"from candles_{size} order by symbol, open_ts"
+            )
+            expected = rolled_up(rows[40:] if end else rows, minutes)
+            assert [tuple(row) for row in got] == expected, size  # materialised up to `end`, computed behind it
+        if end:
+            await insert_candles(sql, late)
+
+
 async def tickers(sql: asyncpg.Connection, *rows: tuple) -> None:
     await sql.executemany(
         "insert into md.tickers (instrument_id, ts, recv_ns, bid, last, open, high, low, volume, source) "

@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from daemon.collectors.watch import FLOOR, MOST_DOUBLINGS, FeedWatch
+from daemon.collectors.watch import FLOOR, LEAST, MOST_DOUBLINGS, STRANGE, FeedWatch
 from daemon.exchanges.base import FeedKey
 
 TICKER = FeedKey("AAA/USD", "ticker")
@@ -44,6 +44,31 @@ def test_a_busy_feed_is_stale_soon_after_its_floor():
     assert watch.is_stale(now + FLOOR["ticker"] + 1, NEVER)
 
 
+TRADE = FeedKey("AAA/USD", "trade")
+
+
+def test_a_feed_that_has_been_busy_for_minutes_is_stale_much_sooner():
+    watch, now = busy([0.5] * 1_300, TRADE)
+    assert watch.allowed == LEAST
+    assert watch.is_stale(now + LEAST + 1, NEVER)
+    watch.ended()
+    assert watch.allowed == FLOOR["trade"]  # who knows how busy it is when it comes back
+
+
+def test_one_pause_of_a_busy_feed_is_remembered_for_minutes():
+    watch, now = busy([0.5] * 700 + [12.0] + [0.5] * 600, TRADE)
+    assert watch.allowed == STRANGE * 12
+    for _ in range(1_300):
+        now += 0.5
+        watch.data(now, NEVER)
+    assert watch.allowed == LEAST
+
+
+def test_a_feed_that_pauses_for_a_minute_now_and_then_keeps_its_floor():
+    watch, _ = busy(([0.05] * 200 + [45.0]) * 20, TRADE)
+    assert watch.allowed == FLOOR["trade"]
+
+
 def test_pauses_are_learnt_across_a_subscription_sent_again():
     watch, now = busy([1.0] * 5)
     watch.subscribed = now + 400.0
@@ -72,6 +97,6 @@ def test_each_subscription_sent_in_vain_doubles_the_patience_up_to_a_bound_until
 
 
 @given(st.lists(st.floats(0, 1e5), max_size=100))
-def test_patience_is_never_under_the_floor_and_always_finite(pauses):
+def test_patience_is_never_under_the_least_and_always_finite(pauses):
     watch, _ = busy(pauses)
-    assert FLOOR["ticker"] <= watch.allowed <= 1e7
+    assert LEAST <= watch.allowed <= 1e7

@@ -42,7 +42,8 @@ def test_settings_are_named_by_section_and_exchange_and_secrets_are_masked():
     assert shown["bus.url"] == "***"
     assert "hunter2" not in str(shown)
     assert nested(shown)["exchanges"]["binance"]["channels"][0] == "trade"
-    assert not [path for path in changeable(SECRET) if not path.startswith(("log.", "shutdown.", "exchanges."))]
+    sections = ("retention.", "log.", "shutdown.", "exchanges.")
+    assert not [path for path in changeable(SECRET) if not path.startswith(sections)]
 
 
 @pytest.mark.parametrize("config", [Config(), TWO, SECRET])
@@ -54,6 +55,13 @@ def test_a_patch_changes_what_it_names_alone():
     config = patched(TWO, {"log": {"level": "debug"}, "exchanges": {"binance": {"symbols": ["SOL/USDT"]}}})
     changed = [change.path for change in differences(everything(TWO), everything(config))]
     assert changed == ["log.level", "exchanges.binance.symbols"]
+
+
+def test_what_is_kept_for_ever_can_be_limited_and_kept_for_ever_again():
+    config = patched(Config(), {"retention": {"trade": 30, "wait_for": "export"}})
+    assert (config.retention.trade, config.retention.wait_for) == (30, "export")
+    assert patched(config, {"retention": {"trade": None}}, below=Config()).retention.trade is None
+    assert "retention.trade" in refused(Config(), {"retention": {"trade": 0}})
 
 
 def test_exchanges_come_and_go():

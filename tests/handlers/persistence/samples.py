@@ -14,7 +14,6 @@ from bus.events import (
     MarkPrice,
     OpenInterest,
     Quality,
-    Task,
     Ticker,
     Trade,
 )
@@ -46,7 +45,6 @@ EVENTS = [
     Breaker(T0, "binance", "ws", "open", T0 + 10**9, "too many failures"),
     Gap(T0, "g1", "binance", "BTC/USDT", "trade", T0, T0 + 10**9, "5", "9", "open", "ids jump"),
     Quality(T0, "binance", "BTC/USDT", "trade", "outlier_price", "warning", "trade:1", "far off"),
-    Task(T0, "t1", "backfill", "running", 5, None),
     Dead(T0, "d1", "md:binance:trade/1-1#0", "persistence", "why", b"\x00\xff\\raw"),
 ]
 
@@ -54,7 +52,7 @@ EVENTS = [
 async def everything(sql: asyncpg.Connection) -> dict[str, list[tuple]]:
     names = (
         "trades", "tickers", "book_snapshots", "book_deltas", "candles", "funding_rates", "mark_prices",
-        "open_interest", "liquidations", "feed_gaps", "quality_flags", "feed_events", "breaker_events", "tasks",
+        "open_interest", "liquidations", "feed_gaps", "quality_flags", "feed_events", "breaker_events",
         "dead_letters",
     )  # fmt: skip
     return {name: sorted(map(tuple, await sql.fetch(f"select * from {name}")), key=repr) for name in names}

@@ -4,7 +4,7 @@ import asyncpg
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from bus.events import Event, Gap, Task
+from bus.events import Event, Gap
 from bus.handler import Batch
 from handlers.persistence import PersistenceHandler
 from handlers.persistence.tables import BOOK_SNAPSHOTS, TABLES
@@ -20,7 +20,6 @@ STORY: list[Event] = [
     *[trade(number) for number in range(2, 12)],
     *[candle(str(number), T0 + number, closed=number == 7) for number in range(1, 10)],
     *[gap(moment, state) for moment, state in enumerate(("open", "filling", "open", "filling", "filled"))],
-    *[Task(T0 + done * 1_000, "t", "backfill", "running", done, 5) for done in range(6)],
 ]
 
 deliveries = st.permutations(range(len(STORY))).flatmap(

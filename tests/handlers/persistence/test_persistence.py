@@ -73,7 +73,7 @@ async def test_a_candle_grows_until_closed_and_never_back(handler: PersistenceHa
     assert await now() == (Decimal("3.1"), True)
 
 
-async def test_a_gap_and_a_task_follow_their_newest_state(handler: PersistenceHandler, sql: asyncpg.Connection):
+async def test_a_gap_follows_its_newest_state(handler: PersistenceHandler, sql: asyncpg.Connection):
     def gap(ts: int, state: str) -> Gap:
         return Gap(ts, "g", "binance", "BTC/USDT", "trade", T0, T0 + 1, "1", "2", state, "")
 

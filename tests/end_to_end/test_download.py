@@ -1,0 +1,161 @@
+"""A month of candles, its download killed again and again, and every row is the exchange's own, once."""
+
+import asyncio
+import json
+import os
+import signal
+import subprocess
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from typing import Any
+
+import asyncpg
+from redis import Redis
+
+from migrations.runner import migrate
+from tests.end_to_end.harness import MARKETD, Marketd, Simulated, get, wait_until
+from tests.end_to_end.test_control import ctl
+from tests.end_to_end.test_exactly_once import connected
+
+DAYS = int(os.environ.get("MARKETD_TEST_DAYS", "30"))
+SYMBOLS = (
+    "BTC/USDT", "ETH/USDT", "SOL/USDT", "BNB/USDT", "XRP/USDT", "ETH/BTC", "ADA/USDT", "DOGE/USDT", "TRX/USDT",
+    "AVAX/USDT",
+)  # fmt: skip
+MINUTE = 60_000
+Row = tuple[int, Decimal, Decimal, Decimal, Decimal, Decimal, int]
+
+
+def own_candles(exchange: Simulated, symbol: str, start: int, end: int) -> dict[int, Row]:
+    """The exchange's candles that open in a time (ms), by a client of a few lines."""
+    found: dict[int, Row] = {}
+    while start < end:
+        query = f"symbol={symbol.replace('/', '')}&interval=1m&limit=1000&startTime={start}&endTime={end - 1}"
+        status, text = get(f"{exchange.url}/api/v3/klines?{query}")
+        assert status == 200, text
+        rows = json.loads(text)
+        if not rows:
+            break
+        for row in rows:
+            found[row[0]] = (row[0], *map(Decimal, row[1:6]), row[8])
+        start = rows[-1][0] + MINUTE
+    return found
+
+
+async def _rows(dsn: str, query: str, *arguments: Any) -> list[asyncpg.Record]:
+    connection = await connected(dsn)
+    try:
+        return await connection.fetch(query, *arguments)
+    finally:
+        await connection.close()
+
+
+def rows(dsn: str, query: str, *arguments: Any) -> list[asyncpg.Record]:
+    return asyncio.run(_rows(dsn, query, *arguments))
+
+
+def stored_candles(dsn: str, symbol: str) -> dict[int, Row]:
+    found = rows(dsn, "select * from candles where symbol = $1 and timeframe = '1m' and closed", symbol)
+    assert len({row["open_ts"] for row in found}) == len(found)
+    names = ("open", "high", "low", "close", "volume", "trades")
+    return {
+        ms: (ms, *(row[name] for name in names)) for row in found for ms in [round(row["open_ts"].timestamp() * 1_000)]
+    }
+
+
+def count(dsn: str) -> int:
+    return int(rows(dsn, "select count(*) as n from candles")[0]["n"])
+
+
+def compare(exchange: Simulated, dsn: str, symbols: tuple[str, ...], since: datetime, until: datetime) -> None:
+    for symbol in symbols:
+        start, end = (round(moment.timestamp() * 1_000) for moment in (since, until))
+        expected = own_candles(exchange, symbol, start, end)
+        assert len(expected) == (end - start) // MINUTE
+        stored = {opening: row for opening, row in stored_candles(dsn, symbol).items() if start <= opening < end}
+        assert stored == expected
+
+
+def test_a_download_killed_three_times_leaves_the_exchanges_own_rows(
+    marketd: Marketd, simulate: Callable[..., Simulated], database: str, valkey_url: str, bus_prefix: str
+):
+    exchange = simulate(rate=20, symbols=10, history_days=DAYS)
+    asyncio.run(migrate(database))
+    marketd.configure(exchange.exchange())
+    environment = marketd.environment() | {
+        "MARKETD_STORE__DSN": database, "MARKETD_BUS__URL": valkey_url, "MARKETD_BUS__PREFIX": bus_prefix
+    }  # fmt: skip
+    until = datetime.now(UTC).replace(second=0, microsecond=0) - timedelta(minutes=2)
+    since = until - timedelta(days=DAYS) + timedelta(minutes=5)
+    span = ["--since", since.isoformat(), "--until", until.isoformat()]
+    command = [*MARKETD, "data", "download", "binance", *SYMBOLS, *span]
+    total = len(SYMBOLS) * round((until - since).total_seconds() / 60)
+
+    for share in (0.1, 0.4, 0.7):
+        with marketd.log.open("ab") as log:
+            process = subprocess.Popen(command, env=environment, cwd=marketd.home, stdout=log, stderr=log)
+        wait_until(f"{share:.0%} are stored", lambda share=share: count(database) >= share * total, 120)
+        assert process.poll() is None, marketd.log.read_text()
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+    before = count(database)
+    assert before < total
+    last = subprocess.run(
+        command, env=environment, cwd=marketd.home, capture_output=True, text=True, timeout=120, check=False
+    )
+    assert last.returncode == 0, last.stderr
+    assert last.stdout.count("complete by its grid") == len(SYMBOLS)
+    compare(exchange, database, SYMBOLS, since, until)
+    (task,) = rows(database, "select * from tasks")
+    assert (task["kind"], task["state"], task["done"]) == ("download", "done", task["total"])
+    told = json.loads(task["result"])
+    assert told["slices_fetched"] * 1_000 < total - before + 10 * 1_000  # only what was missing
+
+    interrupted = subprocess.Popen([*command[:-3], "60d"], env=environment, cwd=marketd.home, stderr=subprocess.DEVNULL)
+    wait_until("it runs", lambda: rows(database, "select * from tasks where state = 'running'"))
+    began = time.monotonic()
+    interrupted.send_signal(signal.SIGINT)
+    assert interrupted.wait(10) == 130
+    assert time.monotonic() - began < 3
+    assert not rows(database, "select * from tasks where state in ('queued', 'running')")
+
+
+def test_a_backfill_in_a_daemon_goes_on_after_kill_9_and_ends_when_it_is_told_to(
+    marketd: Marketd, simulate: Callable[..., Simulated]
+):
+    exchange = simulate(rate=50, symbols=6, history_days=10)
+    marketd.configure(exchange.exchange('["BTC/USDT"]'))
+    marketd.start().ready()
+    until = datetime.now(UTC).replace(second=0, microsecond=0) - timedelta(minutes=2)
+    since = until - timedelta(days=9)
+    symbols = SYMBOLS[:4]
+    started = ctl(
+        marketd, "backfill.start", "exchange=binance", f"symbols={json.dumps(symbols)}", f"since={since.isoformat()}",
+        f"until={until.isoformat()}", "jobs=1",
+    )  # fmt: skip
+    assert started["state"] in {"queued", "running"}
+    for done in (3, 20):
+        dsn = marketd.urls()["dsn"]
+        far = "select 1 from tasks where id = $1 and done >= $2"
+        wait_until("slices are there", lambda dsn=dsn, done=done, far=far: rows(dsn, far, started["id"], done), 60)
+        marketd.stop(signal.SIGKILL)
+        marketd.start().ready()
+    urls = marketd.urls()
+    query = "select * from tasks where id = $1 and state = 'done'"
+    wait_until("the backfill is done", lambda: rows(urls["dsn"], query, started["id"]), 60)
+    compare(exchange, urls["dsn"], symbols, since, until)
+    task = ctl(marketd, "task.get", f"id={started['id']}")
+    assert task["result"]["complete"]
+    redis = Redis.from_url(urls["redis"])
+    wait_until("its end is told", lambda: b"done" in b"".join(f[b"events"] for _, f in redis.xrevrange("md:system")))
+    redis.close()
+
+    other = ctl(marketd, "backfill.start", "exchange=binance", 'symbols=["ETH/BTC"]', "since=2010-01-01")
+    wait_until("it runs", lambda: ctl(marketd, "task.get", f"id={other['id']}")["state"] != "queued")
+    ctl(marketd, "task.cancel", f"id={other['id']}")
+    asked = time.monotonic()
+    query = "select 1 from tasks where id = $1 and state = 'cancelled'"
+    wait_until("it is cancelled", lambda: rows(urls["dsn"], query, other["id"]), 5)
+    assert time.monotonic() - asked < 1.5
