@@ -143,7 +143,7 @@ def _start(wired: Wired) -> None:
         bus=bus_check(bus), store=store_check(supervisor, wired.clock, wired.pool), roles=supervisor.check
     )
     for name in wired.roles.handlers:
-        subscription = Subscription(bus, HANDLERS[name](wired.urls.dsn, bus), wired.clock, wired.random)
+        subscription = Subscription(bus, HANDLERS[name](wired.urls.dsn, bus, wired.config), wired.clock, wired.random)
         wired.subscriptions.append(subscription)
         supervisor.start(f"handle:{name}", subscription.run)
     if "persistence" in wired.roles.handlers:

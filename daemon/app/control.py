@@ -37,8 +37,8 @@ def commands(
         *breaker_commands(wired.collectors),
         *gap_commands(wired.pool, wired.bus.publish, wired.clock),
         *paper_commands(wired.bus, wired.pool, wired.clock, _live(wired)),
-        *tasks,
         prices_latest(prices, wired.collectors, wired.clock),
+        *tasks,
     ]
 
 
