@@ -1,5 +1,23 @@
-"""The daemon and the simulated exchange as processes, as in the end-to-end tests."""
+"""The daemon and the simulated exchange as processes, as in the end-to-end tests; or one for a whole file."""
+
+from collections.abc import Iterator
+
+import pytest
 
 from tests.end_to_end.conftest import marketd, simulate
+from tests.faults.running import Running, running_daemon
 
 __all__ = ["marketd", "simulate"]
+
+
+@pytest.fixture(scope="module")
+def running() -> Iterator[Running]:
+    with running_daemon() as made:
+        yield made
+
+
+@pytest.fixture(autouse=True)
+def _well_again(request: pytest.FixtureRequest) -> Iterator[None]:
+    yield
+    if "running" in request.fixturenames:
+        request.getfixturevalue("running").exchange.control("faults", "DELETE")
