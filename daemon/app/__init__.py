@@ -140,7 +140,9 @@ def _start(wired: Wired) -> None:
     """Start the checks and the handlers of this process."""
     supervisor, bus = wired.supervisor, wired.bus
     wired.checks.update(
-        bus=bus_check(bus), store=store_check(supervisor, wired.clock, wired.pool), roles=supervisor.check
+        bus=bus_check(supervisor, wired.clock, bus),
+        store=store_check(supervisor, wired.clock, wired.pool),
+        roles=supervisor.check,
     )
     for name in wired.roles.handlers:
         subscription = Subscription(bus, HANDLERS[name](wired.urls.dsn, bus), wired.clock, wired.random)

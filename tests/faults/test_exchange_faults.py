@@ -3,94 +3,27 @@
 One daemon serves all cases but the last ones; each has symbols of its own.
 """
 
-import asyncio
 import signal
-import tempfile
 import time
 from collections.abc import Callable, Iterator
-from decimal import Decimal
 from itertools import pairwise
-from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
-import asyncpg
 import msgpack
 import pytest
-from prometheus_client.parser import text_string_to_metric_families
-from redis import Redis
 
-from tests.end_to_end.harness import Marketd, Simulated, get, wait_until
+from tests.end_to_end.harness import Marketd, Simulated, wait_until
+from tests.faults.running import Running, running_daemon
 
 SYMBOLS = '["BTC/USDT", "ETH/USDT", "SOL/USDT", "BNB/USDT", "XRP/USDT", "ETH/BTC"]'
 
 
-class Running(NamedTuple):
-    """A daemon on a simulated exchange."""
-
-    marketd: Marketd
-    exchange: Simulated
-    redis: "Redis[bytes]"
-    dsn: str
-
-    def rows(self, query: str, *arguments: Any) -> list[Any]:
-        async def fetch() -> list[Any]:
-            connection = await asyncpg.connect(self.dsn)
-            try:
-                return list(await connection.fetch(query, *arguments))
-            finally:
-                await connection.close()
-
-        return asyncio.run(fetch())
-
-    def metric(self, name: str, **labels: str) -> float:
-        families = text_string_to_metric_families(get(f"{self.marketd.http}/metrics")[1])
-        samples = (sample for family in families for sample in family.samples)
-        return sum(s.value for s in samples if s.name == name and labels.items() <= s.labels.items())
-
-    def events(self, channel: str, symbol: str, since: bytes = b"-") -> list[dict[str, Any]]:
-        """The events of a symbol since a stream position."""
-        frames = self.redis.xrange(f"md:binance:{channel}", "(" + since.decode() if since != b"-" else "-")
-        events = (event for _, fields in frames for event in msgpack.unpackb(fields[b"events"]))
-        return [event for event in events if event["symbol"] == symbol]
-
-    def snapshots(self, symbol: str, since: bytes) -> list[dict[str, Any]]:
-        return [event for event in self.events("book", symbol, since) if event["kind"] == "snapshot"]
-
-    def position(self, channel: str) -> bytes:
-        return self.redis.xrevrange(f"md:binance:{channel}", count=1)[0][0]
-
-    def printed(self, symbol: str, first: int) -> dict[int, tuple[Decimal, Decimal]]:
-        log = self.exchange.control(f"log?symbol={symbol.replace('/', '')}&from_id={first}")
-        return {number: (Decimal(price), Decimal(amount)) for number, price, amount, *_ in log}
-
-    def whole(self, symbol: str) -> bool:
-        """Whether every trade that was printed up to the newest one stored is stored, with its values."""
-        rows = self.rows("select id, price, amount from trades where symbol = $1", symbol)
-        stored = {int(row["id"]): (row["price"], row["amount"]) for row in rows}
-        printed = self.printed(symbol, min(stored))
-        return stored == {number: value for number, value in printed.items() if number <= max(stored)}
-
-    def gaps(self, symbol: str, channel: str) -> list[Any]:
-        return self.rows("select * from feed_gaps where symbol = $1 and channel = $2", symbol, channel)
-
-
 @pytest.fixture(scope="module")
 def running() -> Iterator[Running]:
-    with tempfile.TemporaryDirectory(prefix="mdf-", ignore_cleanup_errors=True) as folder:
-        exchange, marketd = Simulated(1_000), Marketd(Path(folder))
-        marketd.configure(exchange.exchange(SYMBOLS))
-        try:
-            marketd.start().ready()
-            urls = marketd.urls()
-            redis = Redis.from_url(urls["redis"])
-            made = Running(marketd, exchange, redis, urls["dsn"])
-            count = "select count(distinct symbol) from trades"
-            wait_until("all symbols are stored", lambda: made.rows(count)[0][0] == 6)
-            yield made
-            redis.close()
-        finally:
-            marketd.stop(deadline=30)
-            exchange.close()
+    with running_daemon(rate=1_000, symbols=SYMBOLS) as made:
+        count = "select count(distinct symbol) from trades"
+        wait_until("all symbols are stored", lambda: made.rows(count)[0][0] == 6)
+        yield made
 
 
 @pytest.fixture(autouse=True)
