@@ -11,7 +11,7 @@ from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import AuthenticationError, NoPermissionError, RedisError
 
-from bus.errors import BusUnavailable, ConfigError
+from bus.errors import BusUnavailable, ConfigError, said
 
 Client: TypeAlias = Any
 """A redis-py client that answers in bytes, which its own types cannot say."""
@@ -54,7 +54,7 @@ async def reaching(url: str, deadline: float = ANSWER_DEADLINE) -> AsyncIterator
         async with asyncio.timeout(deadline):
             yield
     except (RedisError, OSError, TimeoutError) as error:
-        raise BusUnavailable(f"Redis at {describe(url)}: {error or 'no answer in time'}") from error
+        raise BusUnavailable(f"Redis at {describe(url)}: {said(error)}") from error
 
 
 def not_permitted(error: BusUnavailable) -> bool:

@@ -8,7 +8,7 @@ import asyncpg
 
 from bus import metrics
 from bus.clock import Clock
-from bus.errors import BusUnavailable, ConfigError
+from bus.errors import BusUnavailable, ConfigError, said
 from bus.redis import RedisBus
 from daemon.supervisor import Supervisor
 
@@ -52,7 +52,7 @@ def store_check(
                     await pool.fetchval("select 1")
                 state.update(ok=True, detail="reachable")
             except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
-                state.update(ok=False, detail=f"the database cannot be reached: {error or type(error).__name__}")
+                state.update(ok=False, detail=f"the database cannot be reached: {said(error)}")
             metrics.STORE_CONNECTED.set(bool(state["ok"]))
             await clock.sleep(CHECK_INTERVAL)
 

@@ -8,7 +8,7 @@ import asyncpg
 import msgspec
 from pydantic import Field, JsonValue, model_validator
 
-from bus.errors import Poison, StoreUnavailable, UsageError
+from bus.errors import Poison, StoreUnavailable, UsageError, said
 from bus.events import Book, Event, Gap, MarketEvent, Quality, event_type
 from bus.frames import decode_events
 from bus.interface import EventBus
@@ -70,7 +70,7 @@ class Letters:
         try:
             return await self._pool.fetch(query, *arguments)
         except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
-            raise StoreUnavailable(f"cannot read the dead letters: {error or type(error).__name__}") from error
+            raise StoreUnavailable(f"cannot read the dead letters: {said(error)}") from error
 
 
 def dead_list(letters: Letters) -> Command[Listed]:

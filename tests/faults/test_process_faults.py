@@ -3,6 +3,7 @@
 import asyncio
 import os
 import signal
+import socket
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -110,6 +111,13 @@ class Log:
 def test_every_phase_ends_at_a_signal_and_the_exit_code_says_how(marketd: Marketd, simulate: Callable[..., Simulated]):
     exchange = simulate(rate=1_000)
     settings = "[shutdown]\ndeadline = 2\n" + exchange.exchange()
+    with socket.create_server(("127.0.0.1", 0)) as mute:  # takes connections and never says a word
+        port = mute.getsockname()[1]
+        marketd.configure(f'[store]\ndsn = "postgresql://x@127.0.0.1:{port}/x?sslmode=disable"\n')
+        log = Log(marketd)
+        marketd.start()
+        log.until("serving HTTP")
+        assert marketd.stop(deadline=5) == 0
     marketd.configure(settings)
     for phase in ("serving HTTP", "marketd runs", "symbols loaded"):
         log = Log(marketd)
