@@ -174,7 +174,7 @@ def _start(wired: Wired) -> None:
         roles=supervisor.check,
     )
     for name in wired.roles.handlers:
-        subscription = Subscription(bus, HANDLERS[name](wired.urls.dsn, bus), wired.clock, wired.random)
+        subscription = Subscription(bus, HANDLERS[name](wired.urls.dsn, bus, wired.config), wired.clock, wired.random)
         wired.subscriptions.append(subscription)
         supervisor.start(f"handle:{name}", subscription.run)
     if "persistence" in wired.roles.handlers:

@@ -39,8 +39,8 @@ def commands(
         *gap_commands(wired.pool, wired.bus.publish, wired.clock),
         *dead_commands(wired.pool, wired.bus),
         *paper_commands(wired.bus, wired.pool, wired.clock, _live(wired)),
-        *tasks,
         prices_latest(prices, wired.collectors, wired.clock),
+        *tasks,
     ]
 
 

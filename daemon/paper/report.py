@@ -11,7 +11,6 @@ from typing import Any, Final
 import asyncpg
 
 from bus.errors import StoreUnavailable, UsageError, said
-from daemon.nearest import did_you_mean
 from daemon.paper.page import page
 from daemon.paper.records import Records, Rows, plain
 
@@ -48,12 +47,10 @@ async def gather(dsn: str, name: str) -> Report:
 
 
 async def _gather(records: Records, name: str) -> Report:
-    found = {row["portfolio"]: row for row in await records.portfolios()}
-    if name not in found:
-        known = f"; there are {', '.join(found) or 'none'}"
-        raise UsageError(f"there is no portfolio '{name}'{did_you_mean(name, found) or known}")
+    name = await records.named(name)
+    (portfolio,) = [row for row in await records.portfolios() if row["portfolio"] == name]
     return Report(
-        found[name],
+        portfolio,
         await records.statistics(name),
         drawdowns(await records.equity(name, POINTS)),
         await records.balances(name),

@@ -66,7 +66,7 @@ def test_ids_that_start_again_lower_are_a_new_beginning_of_that_book(running: Ru
 
 def test_a_book_that_stays_crossed_is_noticed_and_begun_anew(running: Running):
     since = running.position("book")
-    running.exchange.fault("crossed_book", symbol="ETH/BTC", count=1)
+    running.exchange.fault("crossed_book", symbol="ETH/BTC", seconds=30)
     wait_until(
         "the rule speaks",
         lambda: running.rows("select * from quality_flags where symbol = 'ETH/BTC' and rule = 'stuck_crossed_book'"),
