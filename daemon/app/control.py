@@ -14,6 +14,7 @@ from daemon.control.breakers import commands as breaker_commands
 from daemon.control.collectors import commands as collector_commands
 from daemon.control.command import AnyCommand, Commands
 from daemon.control.config import commands as config_commands
+from daemon.control.dead import commands as dead_commands
 from daemon.control.gaps import commands as gap_commands
 from daemon.control.paper import commands as paper_commands
 from daemon.control.prices import prices_latest
@@ -36,6 +37,7 @@ def commands(
         *config_commands(running),
         *breaker_commands(wired.collectors),
         *gap_commands(wired.pool, wired.bus.publish, wired.clock),
+        *dead_commands(wired.pool, wired.bus),
         *paper_commands(wired.bus, wired.pool, wired.clock, _live(wired)),
         prices_latest(prices, wired.collectors, wired.clock),
         *tasks,

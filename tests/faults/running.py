@@ -1,8 +1,9 @@
-"""A daemon on a simulated exchange, and how it is looked at from outside: rows, streams, metrics, the truth."""
+"""A daemon on a simulated exchange, and what can be seen of it from outside: rows, streams, metrics, /ready."""
 
 import asyncio
+import json
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from decimal import Decimal
 from pathlib import Path
@@ -14,8 +15,6 @@ from prometheus_client.parser import text_string_to_metric_families
 from redis import Redis
 
 from tests.end_to_end.harness import Marketd, Simulated, get, wait_until
-
-SYMBOLS = '["BTC/USDT", "ETH/USDT", "SOL/USDT", "BNB/USDT", "XRP/USDT", "ETH/BTC"]'
 
 
 class Running(NamedTuple):
@@ -50,6 +49,12 @@ class Running(NamedTuple):
     def snapshots(self, symbol: str, since: bytes) -> list[dict[str, Any]]:
         return [event for event in self.events("book", symbol, since) if event["kind"] == "snapshot"]
 
+    def ready(self) -> tuple[int, dict[str, str]]:
+        """The status of /ready, and what it says of each thing that is not."""
+        status, text = get(f"{self.marketd.http}/ready")
+        checks = json.loads(text)["checks"] if status else {}
+        return status, {name: check["detail"] for name, check in checks.items() if not check["ok"]}
+
     def position(self, channel: str) -> bytes:
         return self.redis.xrevrange(f"md:binance:{channel}", count=1)[0][0]
 
@@ -69,19 +74,23 @@ class Running(NamedTuple):
 
 
 @contextmanager
-def running_daemon() -> Iterator[Running]:
+def running_daemon(
+    rate: int, symbols: str = '["BTC/USDT", "ETH/USDT"]', servers: str = "", variables: Mapping[str, str] | None = None
+) -> Iterator[Running]:
+    """Run a daemon on an exchange that prints `rate` trades a second, until the block ends.
+
+    `servers`: TOML that names others than its own; `variables`: further ones of its environment.
+    """
     with tempfile.TemporaryDirectory(prefix="mdf-", ignore_cleanup_errors=True) as folder:
-        exchange, marketd = Simulated(1_000), Marketd(Path(folder))
-        marketd.configure(exchange.exchange(SYMBOLS))
+        exchange, marketd = Simulated(rate), Marketd(Path(folder), variables or {})
+        marketd.configure(servers + exchange.exchange(symbols))
         try:
             marketd.start().ready()
             urls = marketd.urls()
-            redis = Redis.from_url(urls["redis"])
-            made = Running(marketd, exchange, redis, urls["dsn"])
-            count = "select count(distinct symbol) from trades"
-            wait_until("all symbols are stored", lambda: made.rows(count)[0][0] == 6)
-            yield made
-            redis.close()
+            with Redis.from_url(urls["redis"]) as redis:
+                yield Running(marketd, exchange, redis, urls["dsn"])
         finally:
-            marketd.stop(deadline=30)
+            if marketd.process is not None:
+                marketd.stop(deadline=30)
             exchange.close()
+        wait_until("the servers of the daemon have ended", lambda: not marketd.children(), 20)

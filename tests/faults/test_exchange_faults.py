@@ -1,12 +1,16 @@
 """What breaks other projects: messages that are wrong or missing. One daemon serves all cases."""
 
 from itertools import pairwise
+from typing import Any
 
 import msgpack
 import pytest
 
 from tests.end_to_end.harness import wait_until
 from tests.faults.running import Running
+from tests.faults.test_redis_away import rss
+
+TRADE = '{"e":"trade","E":1700000000000,"s":"SOLUSDT","t":1,"p":"PRICE","q":"1","T":1700000000000,"m":true,"M":true}'
 
 
 def test_a_break_in_one_book_concerns_that_symbol_alone(running: Running):
@@ -60,8 +64,46 @@ def test_trades_that_do_not_arrive_are_fetched(running: Running, kind: str):
     assert running.metric("marketd_connects_total") == connects
     if kind != "drop":
         assert running.metric("marketd_frames_malformed_total", exchange="binance") >= 6
-        dead = [each for _, fields in running.redis.xrange("md:dead") for each in msgpack.unpackb(fields[b"events"])]
-        assert sum(each["handler"] == "parse" for each in dead) >= 6
+        assert sum(each["handler"] == "parse" for each in letters(running)) >= 6
+
+
+def letters(running: Running) -> list[dict[str, Any]]:
+    """Every dead letter on the bus."""
+    return [each for _, fields in running.redis.xrange("md:dead") for each in msgpack.unpackb(fields[b"events"])]
+
+
+@pytest.mark.parametrize(
+    ("text", "times"),
+    [
+        ("[", 100_000),
+        ("\x00\x01\x02\x7f\xff", 1_000),
+        *[(TRADE.replace("PRICE", price), 1) for price in ("NaN", "Infinity", "1e400", "-1", "0", "")],
+        (TRADE.replace('"PRICE"', "null"), 1),
+    ],
+    ids=["nested", "binary", "NaN", "Infinity", "1e400", "negative", "zero", "empty", "null"],
+)
+def test_a_frame_that_is_no_data_is_set_aside_and_costs_itself_alone(running: Running, text: str, times: int):
+    connects, before = running.metric("marketd_connects_total"), len(letters(running))
+    malformed = running.metric("marketd_frames_malformed_total", exchange="binance")
+    number = running.exchange.fault("replace", symbol="SOL/USDT", channel="trade", count=2, text=text, times=times)
+    wait_until("it has struck", lambda: running.exchange.fired(number) == 2)
+    wait_until("it is kept", lambda: len(letters(running)) == before + 2)
+    for letter in letters(running)[before:]:
+        assert letter["handler"] == "parse"
+        assert text.encode() in letter["payload"]
+    assert running.metric("marketd_frames_malformed_total", exchange="binance") == malformed + 2
+    assert running.metric("marketd_connects_total") == connects
+
+
+def test_a_frame_of_50_mb_is_refused_and_costs_no_trade(running: Running):
+    connects, before = running.metric("marketd_connects_total"), len(letters(running))
+    memory = rss(running.marketd.process.pid)
+    running.exchange.fault("replace", symbol="SOL/USDT", channel="trade", count=1, text="x", times=50_000_000)
+    wait_until("it is said", lambda: any("too big" in letter["reason"] for letter in letters(running)[before:]))
+    wait_until("it connects again", lambda: running.metric("marketd_connects_total") > connects)
+    assert rss(running.marketd.process.pid) < memory + 50e6
+    wait_until("no gap is left", lambda: {gap["state"] for gap in running.gaps("SOL/USDT", "trade")} == {"filled"}, 60)
+    wait_until("every trade is stored", lambda: running.whole("SOL/USDT"))
 
 
 @pytest.mark.parametrize("kind", ["duplicate", "reorder"])
