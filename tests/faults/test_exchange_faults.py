@@ -1,38 +1,16 @@
-"""What breaks other projects, at a real daemon: each case once, seen in tables, streams, metrics and at the exchange.
+"""What breaks other projects: messages that are wrong or missing. One daemon serves all cases."""
 
-One daemon serves all cases but the last ones; each has symbols of its own.
-"""
-
-import signal
-import time
-from collections.abc import Callable, Iterator
 from itertools import pairwise
 from typing import Any
 
 import msgpack
 import pytest
 
-from tests.end_to_end.harness import Marketd, Simulated, wait_until
-from tests.faults.running import Running, running_daemon
+from tests.end_to_end.harness import wait_until
+from tests.faults.running import Running
 from tests.faults.test_redis_away import rss
 
-SYMBOLS = '["BTC/USDT", "ETH/USDT", "SOL/USDT", "BNB/USDT", "XRP/USDT", "ETH/BTC"]'
 TRADE = '{"e":"trade","E":1700000000000,"s":"SOLUSDT","t":1,"p":"PRICE","q":"1","T":1700000000000,"m":true,"M":true}'
-
-
-@pytest.fixture(scope="module")
-def running() -> Iterator[Running]:
-    with running_daemon(rate=1_000, symbols=SYMBOLS) as made:
-        count = "select count(distinct symbol) from trades"
-        wait_until("all symbols are stored", lambda: made.rows(count)[0][0] == 6)
-        yield made
-
-
-@pytest.fixture(autouse=True)
-def _well_again(request: pytest.FixtureRequest) -> Iterator[None]:
-    yield
-    if "running" in request.fixturenames:
-        request.getfixturevalue("running").exchange.control("faults", "DELETE")
 
 
 def test_a_break_in_one_book_concerns_that_symbol_alone(running: Running):
@@ -174,54 +152,3 @@ def test_a_slow_symbol_holds_up_nobody_else(running: Running):
     wait_until("another symbol's quotes come", lambda: len(running.events("ticker", "ETH/USDT", since)) > 100, 3)
     assert running.metric("marketd_publish_queue_events") < 1_000
     wait_until("every trade is stored", lambda: running.whole("BTC/USDT"))
-
-
-@pytest.mark.parametrize("arguments", [{}, {"clean": False}, {"notice": 2.0}])
-def test_connections_that_end_cost_no_trade(running: Running, arguments: dict[str, Any]):
-    connects = running.metric("marketd_connects_total")
-    running.exchange.fault("cut", **arguments)
-    wait_until("it connects again", lambda: running.metric("marketd_connects_total") > connects)
-    since = running.position("trade")
-    wait_until("trades come again", lambda: len(running.events("trade", "ETH/USDT", since)) > 50)
-    wait_until("every trade is stored", lambda: running.whole("ETH/USDT"), 60)
-
-
-def test_a_connection_that_is_dead_without_a_word_is_given_up(running: Running):
-    connects = running.metric("marketd_connects_total")
-    running.exchange.fault("half_open")
-    wait_until("another one takes its place", lambda: running.metric("marketd_connects_total") > connects, 90)
-    since = running.position("trade")
-    wait_until("trades come again", lambda: len(running.events("trade", "ETH/USDT", since)) > 50)
-    wait_until("every trade is stored", lambda: running.whole("ETH/USDT"), 60)
-
-
-def test_connections_dropped_before_any_data_are_tried_ever_more_rarely(running: Running):
-    number = running.exchange.fault("accept_then_drop", hold=0.1)
-    running.exchange.fault("cut")
-    wait_until("it tries", lambda: running.exchange.fired(number) >= 2)
-    began = running.exchange.fired(number)
-    time.sleep(15)  # how often it tries in this time is what is looked at
-    tries = running.exchange.fired(number) - began
-    assert tries <= 8
-    running.exchange.control("faults", "DELETE")
-    since = running.position("trade")
-    wait_until("trades come again", lambda: len(running.events("trade", "ETH/USDT", since)) > 50, 90)
-    wait_until("every trade is stored", lambda: running.whole("ETH/USDT"), 60)
-
-
-def test_a_ban_stops_every_request_until_its_end_also_over_a_kill(marketd: Marketd, simulate: Callable[..., Simulated]):
-    exchange = simulate(rate=500)
-    marketd.configure(exchange.exchange())
-    marketd.start().ready()
-    number = exchange.fault("http", path="/api", status=418, seconds=20)
-    began = time.monotonic()
-    exchange.fault("broken_chain", count=2)  # books that need a snapshot
-    wait_until("the ban is met", lambda: exchange.fired(number) >= 1)
-    met = exchange.fired(number)
-    assert met <= 2  # two were under way at once
-    marketd.stop(signal.SIGKILL)
-    marketd.start()
-    while time.monotonic() - began < 18:  # the ban's time is the input
-        time.sleep(0.5)
-        assert exchange.fired(number) == met
-    marketd.ready(60)
