@@ -73,7 +73,7 @@ async def run(config: Config, roles: Roles, read: Callable[[], Config], *, demo:
         )
         adapt = await _demo(supervisor, stack) if demo and roles.collect else _as_it_is
         base = adapt(config)
-        wired = Wired(base, roles, clock, random, bus, urls, pool, supervisor, checks)
+        wired = Wired(base, roles, clock, random, bus, urls, pool, supervisor, checks, signals.received)
         reconfiguration = Reconfiguration(wired)
         running = RunningConfig(
             base, Versions(pool), reconfiguration, lambda: adapt(read()), clock, writes=roles.collect

@@ -6,6 +6,7 @@ from importlib.metadata import version
 from math import inf
 
 from bus.client import Client
+from daemon.app.draining import settle
 from daemon.app.wired import Wired
 from daemon.config.running import RunningConfig
 from daemon.control.audit import AuditLog
@@ -14,10 +15,12 @@ from daemon.control.breakers import commands as breaker_commands
 from daemon.control.collectors import commands as collector_commands
 from daemon.control.command import AnyCommand, Commands
 from daemon.control.config import commands as config_commands
+from daemon.control.ending import commands as ending_commands
 from daemon.control.gaps import commands as gap_commands
 from daemon.control.paper import commands as paper_commands
 from daemon.control.prices import prices_latest
 from daemon.control.server import ControlServer
+from daemon.control.stats import stats
 from daemon.prices import LatestPrices, PriceFeed
 from daemon.trading.account import Account
 from daemon.trading.keys import read_keys
@@ -37,6 +40,8 @@ def commands(
         *breaker_commands(wired.collectors),
         *gap_commands(wired.pool, wired.bus.publish, wired.clock),
         *paper_commands(wired.bus, wired.pool, wired.clock, _live(wired)),
+        *ending_commands(wired.collectors, wired.supervisor, partial(settle, wired), wired.end),
+        stats(wired.clock),
         prices_latest(prices, wired.collectors, wired.clock),
         *tasks,
     ]
