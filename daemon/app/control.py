@@ -7,6 +7,7 @@ from math import inf
 
 from bus.client import Client
 from daemon.app.draining import settle
+from daemon.app.tasks import start_tasks
 from daemon.app.wired import Wired
 from daemon.config.running import RunningConfig
 from daemon.control.audit import AuditLog
@@ -68,14 +69,14 @@ def start_prices(wired: Wired) -> LatestPrices:
     return prices
 
 
-def start_control(wired: Wired, running: RunningConfig, tasks: Iterable[AnyCommand]) -> None:
-    """Start the command server; it serves while it is this process's turn."""
+def start_control(wired: Wired, running: RunningConfig) -> None:
+    """Start the command server and background tasks; both work while it is this process's turn."""
     audit = AuditLog(wired.pool, wired.clock, wired.random)
     wired.supervisor.start("audit", audit.run)
     control = ControlServer(
         wired.bus.client,
         wired.bus.names,
-        Commands(commands(wired, running, start_prices(wired), tasks)),
+        Commands(commands(wired, running, start_prices(wired), start_tasks(wired, audit))),
         audit.record,
         clock=wired.clock,
         rng=wired.random,

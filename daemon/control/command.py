@@ -40,8 +40,8 @@ class _Named(Generic[A]):
         self.arguments = arguments
         self.deadline = deadline
 
-    def answered(self) -> None:  # noqa: B027 # most commands have nothing left to do
-        """Follow up once the sender has the reply that it is done."""
+    def answered(self) -> None:
+        """Follow up once the sender has the reply that it is done; most commands have nothing left to do."""
 
     def parse(self, args: Mapping[str, Any]) -> A:
         """Validate arguments. Raises Rejected that names each wrong one."""

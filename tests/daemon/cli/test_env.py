@@ -15,7 +15,7 @@ def env(capsys: pytest.CaptureFixture[str]) -> str:
 
 
 def as_a_shell_reads(lines: str) -> str:
-    script = f"{lines}\nprintf %s \"$DATABASE_URL\""
+    script = f'{lines}\nprintf %s "$DATABASE_URL"'
     return subprocess.run(["sh", "-c", script], capture_output=True, text=True, check=True).stdout
 
 

@@ -203,7 +203,10 @@ async def test_what_was_sent_before_the_daemon_ran_is_done(serve, client):
     ("fields", "expected"),
     [
         ({"command": "pong"}, ("unknown_command", 'there is no command "pong"; did you mean ping?')),
-        ({"command": "zzz"}, ("unknown_command", "there are add, log.level, paper.buy, paper.hold, ping, shutdown, status")),
+        (
+            {"command": "zzz"},
+            ("unknown_command", "there are add, log.level, paper.buy, paper.hold, ping, shutdown, status"),
+        ),
         ({"command": "add"}, ("bad_arguments", "number is missing: what to add")),
         ({"command": "add", "args": '{"number": "x"}'}, ("bad_arguments", 'number = "x": should be a valid integer')),
         ({"command": "add", "args": '{"number": 1, "numbr": 2}'}, ("bad_arguments", "did you mean number?")),
