@@ -35,7 +35,9 @@ FORCED_TRIMS: Final = Counter(
 HANDLED: Final = Counter("marketd_events_handled_total", "Events a handler has digested", ["handler"])
 HANDLE_SECONDS: Final = Histogram("marketd_handle_seconds", "Time of one handler call", ["handler"], buckets=_FAST)
 HANDLER_RETRIES: Final = Counter("marketd_handler_retries_total", "Batches tried again", ["handler", "reason"])
-HANDLER_LAG: Final = Gauge("marketd_handler_lag_seconds", "Age of the newest event a handler has digested", ["handler"])
+HANDLER_LAG: Final = Gauge(
+    "marketd_handler_lag_seconds", "Age of the newest event a handler digests, or has digested", ["handler"]
+)
 DEAD: Final = Counter("marketd_dead_letters_total", "Entries written to the dead-letter stream", ["handler"])
 LOST_FRAMES: Final = Counter("marketd_lost_frames_total", "Frames trimmed away before a handler read them", ["handler"])
 

@@ -6,6 +6,7 @@ import asyncpg
 import structlog
 
 from bus.clock import Clock
+from bus.errors import said
 from daemon.collectors.interface import Collector
 from handlers.persistence import store_instruments
 
@@ -26,9 +27,7 @@ async def keep_instruments(collector: Collector, pool: "asyncpg.Pool[Any]", cloc
             try:
                 changed = await store_instruments(pool, collector.listing.instruments.values())
             except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
-                log.warning(
-                    "instruments not stored yet", exchange=collector.name, error=str(error) or type(error).__name__
-                )
+                log.warning("instruments not stored yet", exchange=collector.name, error=said(error))
             else:
                 log.info("instruments stored", exchange=collector.name, changed=changed)
                 stored = loads

@@ -11,7 +11,7 @@ from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import AuthenticationError, NoPermissionError, RedisError
 
-from bus.errors import BusUnavailable, ConfigError
+from bus.errors import BusUnavailable, ConfigError, said
 
 Client: TypeAlias = Any
 """A redis-py client that answers in bytes, which its own types cannot say."""
@@ -54,7 +54,7 @@ async def reaching(url: str, deadline: float = ANSWER_DEADLINE) -> AsyncIterator
         async with asyncio.timeout(deadline):
             yield
     except (RedisError, OSError, TimeoutError) as error:
-        raise BusUnavailable(f"Redis at {describe(url)}: {error or 'no answer in time'}") from error
+        raise BusUnavailable(f"Redis at {describe(url)}: {said(error)}") from error
 
 
 def not_permitted(error: BusUnavailable) -> bool:
@@ -66,10 +66,10 @@ def not_permitted(error: BusUnavailable) -> bool:
 
 
 async def check_server(client: Client, url: str) -> None:
-    """Refuse a server that would throw data away.
+    """Refuse a server that throws data away, or takes none.
 
     Raises ConfigError when its eviction policy is not `noeviction` (https://valkey.io/topics/lru-cache/), and
-    BusUnavailable when it cannot be reached.
+    BusUnavailable when it cannot be reached or its memory is full.
     """
     async with reaching(url):
         info = await client.info("memory")
@@ -78,4 +78,11 @@ async def check_server(client: Client, url: str) -> None:
         raise ConfigError(
             f"Redis at {describe(url)} has maxmemory-policy {policy}, which deletes streams when memory is short: "
             "run 'CONFIG SET maxmemory-policy noeviction' and put it in its configuration"
+        )
+    limit = info.get("maxmemory", 0)
+    used = info.get("used_memory", 0) - info.get("mem_not_counted_for_evict", 0)
+    if 0 < limit < used:
+        raise BusUnavailable(
+            f"Redis at {describe(url)} is out of memory and refuses writes: {used} bytes are used of maxmemory "
+            f"{limit}; raise it, or lower bus.max_entries"
         )

@@ -16,6 +16,7 @@ from daemon.control.breakers import commands as breaker_commands
 from daemon.control.collectors import commands as collector_commands
 from daemon.control.command import AnyCommand, Commands
 from daemon.control.config import commands as config_commands
+from daemon.control.dead import commands as dead_commands
 from daemon.control.ending import commands as ending_commands
 from daemon.control.gaps import commands as gap_commands
 from daemon.control.paper import commands as paper_commands
@@ -40,6 +41,7 @@ def commands(
         *config_commands(running),
         *breaker_commands(wired.collectors),
         *gap_commands(wired.pool, wired.bus.publish, wired.clock),
+        *dead_commands(wired.pool, wired.bus),
         *paper_commands(wired.bus, wired.pool, wired.clock, _live(wired)),
         *ending_commands(wired.collectors, wired.supervisor, partial(settle, wired), wired.end),
         stats(wired.clock),

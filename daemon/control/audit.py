@@ -11,6 +11,7 @@ import asyncpg
 import structlog
 
 from bus.clock import SECOND, Clock
+from daemon.redact import redacted
 from daemon.resilience.backoff import Backoff
 
 log = structlog.get_logger(__name__)
@@ -109,7 +110,7 @@ class AuditLog:
             _moment(record.ts),
             record.client,
             record.command,
-            _jsonb(json.dumps(record.args, default=str)),
+            _jsonb(json.dumps(redacted("", record.args))),  # somebody may have sent a password
             record.status,
             _kept(record.result),
             _said(record.error),

@@ -10,7 +10,7 @@ _EPOCH: Final = datetime.fromtimestamp(0, UTC)
 _DAY: Final = 86_400
 _POINT: Final = len("2021-04-17T16:48:52.")
 _MICROSECONDS: Final = len("2021-04-17T16:48:52.949650Z")
-_UNITS: Final = {_POINT + decimals + 1: 10 ** (9 - decimals) for decimals in range(1, 10)}
+_UNITS: Final[dict[int, int]] = {_POINT + decimals + 1: 10 ** (9 - decimals) for decimals in range(1, 10)}
 """What the last decimal stands for (ns), by the length of the text."""
 _LATEST: Final = 2**63
 _SECONDS_KEPT: Final = 1_000

@@ -6,7 +6,7 @@ from typing import Any, Final, NamedTuple
 import asyncpg
 
 from bus.clock import MICROSECOND
-from bus.errors import StoreUnavailable
+from bus.errors import StoreUnavailable, said
 from daemon.exchanges.base import FeedKey
 from daemon.history.slices import Slice
 from handlers.persistence.instruments import learn_ids
@@ -142,4 +142,4 @@ def _moment(ns: int) -> datetime:
 
 
 def _unavailable(error: Exception) -> StoreUnavailable:
-    return StoreUnavailable(f"cannot read what is stored: {error or type(error).__name__}")
+    return StoreUnavailable(f"cannot read what is stored: {said(error)}")

@@ -10,7 +10,7 @@ from typing import Any, Final
 
 import asyncpg
 
-from bus.errors import StoreUnavailable, UsageError
+from bus.errors import StoreUnavailable, UsageError, said
 from daemon.paper.page import page
 from daemon.paper.records import Records, Rows, plain
 
@@ -43,7 +43,7 @@ async def gather(dsn: str, name: str) -> Report:
     except asyncpg.UndefinedTableError:
         raise UsageError("nothing of paper trading is stored in this database yet: 'marketd run' prepares it") from None
     except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
-        raise StoreUnavailable(f"the database cannot be read: {error or type(error).__name__}") from error
+        raise StoreUnavailable(f"the database cannot be read: {said(error)}") from error
 
 
 async def _gather(records: Records, name: str) -> Report:

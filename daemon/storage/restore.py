@@ -10,7 +10,7 @@ from typing import Final
 
 import msgspec
 
-from bus.errors import Permanent, UsageError
+from bus.errors import Permanent, UsageError, said
 from daemon.storage.backup import (
     MANIFEST,
     VERSION,
@@ -70,7 +70,7 @@ def _check(file: Path) -> Manifest:
                 if member.name == MANIFEST:
                     text = content
     except _UNREADABLE as error:
-        raise DamagedBackup(f"{file} cannot be read as a backup: {error or type(error).__name__}") from error
+        raise DamagedBackup(f"{file} cannot be read as a backup: {said(error)}") from error
     if not text:
         raise DamagedBackup(f"{file} has no manifest: it is no backup, or was cut off")
     try:

@@ -11,7 +11,7 @@ import msgspec
 from pydantic import JsonValue
 
 from bus.clock import MICROSECOND, SECOND
-from bus.errors import StoreUnavailable, UsageError
+from bus.errors import StoreUnavailable, UsageError, said
 from bus.events import TaskState
 
 UNFINISHED: Final = ("queued", "running")
@@ -146,7 +146,7 @@ class TaskLedger:
 
 
 def _unavailable(error: Exception) -> StoreUnavailable:
-    return StoreUnavailable(f"the table of tasks cannot be used: {error or type(error).__name__}")
+    return StoreUnavailable(f"the table of tasks cannot be used: {said(error)}")
 
 
 def _record(row: "asyncpg.Record") -> TaskRecord:

@@ -8,7 +8,7 @@ from typing import Any, Final, NamedTuple, Protocol
 import asyncpg
 
 from bus.clock import MICROSECOND
-from bus.errors import StoreUnavailable
+from bus.errors import StoreUnavailable, said
 from handlers.candles.bar import Bar
 
 _TIMEOUT: Final = 15.0
@@ -87,7 +87,7 @@ class StoredPast:
             return await self._connection.fetch(query, *arguments)
         except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
             await self.close()
-            raise StoreUnavailable(f"cannot read candles from before: {error or type(error).__name__}") from error
+            raise StoreUnavailable(f"cannot read candles from before: {said(error)}") from error
 
 
 def _moment(ns: int) -> datetime:
