@@ -12,8 +12,10 @@ from handlers.persistence import store_instruments
 
 log = structlog.get_logger(__name__)
 
+FIRST_LOOK: Final = 0.02
+"""Seconds between two looks for the first list: paper trading misses a book's beginning that comes before it."""
 LOOK: Final = 1.0
-"""Seconds between two looks for a list that is not loaded yet, or a database that is away."""
+"""Seconds between two looks for a list that was loaded anew, or a database that is away."""
 
 
 async def keep_instruments(collector: Collector, pool: "asyncpg.Pool[Any]", clock: Clock) -> None:
@@ -29,4 +31,4 @@ async def keep_instruments(collector: Collector, pool: "asyncpg.Pool[Any]", cloc
             else:
                 log.info("instruments stored", exchange=collector.name, changed=changed)
                 stored = loads
-        await clock.sleep(LOOK)
+        await clock.sleep(LOOK if loads else FIRST_LOOK)

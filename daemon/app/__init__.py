@@ -23,7 +23,6 @@ from daemon.app.collecting import CONNECTIONS_AT_ONCE, Collecting, group_of
 from daemon.app.control import start_control
 from daemon.app.draining import drain_steps
 from daemon.app.reconfigure import Reconfiguration, reload_on_signal
-from daemon.app.tasks import start_tasks
 from daemon.app.wired import Wired
 from daemon.config import Config, Exchange
 from daemon.config.running import RunningConfig
@@ -109,7 +108,7 @@ async def _start_up(
     )
     adapt = await _demo(supervisor, stack) if demo and roles.collect else _as_it_is
     base = adapt(config)
-    wired = Wired(base, roles, clock, random, bus, urls, pool, supervisor, checks)
+    wired = Wired(base, roles, clock, random, bus, urls, pool, supervisor, checks, signals.received)
     reconfiguration = Reconfiguration(wired)
     running = RunningConfig(base, Versions(pool), reconfiguration, lambda: adapt(read()), clock, writes=roles.collect)
     await reconfiguration.apply(await running.start())
@@ -117,7 +116,7 @@ async def _start_up(
     _start(wired)
     if roles.collect:
         await _collect(wired, stack, reconfiguration, base.exchanges)
-        start_control(wired, running, start_tasks(wired))
+        start_control(wired, running)
     supervisor.start("configuration", running.follow)
     supervisor.start("reload", partial(reload_on_signal, signals.reload, running))
     del checks["start"]

@@ -5,6 +5,7 @@ from functools import partial
 
 from daemon.app.wired import Wired
 from daemon.control.answers import Answers
+from daemon.control.audit import AuditLog
 from daemon.control.command import AnyCommand
 from daemon.control.tasks import commands
 from daemon.history.download import Downloader
@@ -17,7 +18,7 @@ from daemon.tasks.runner import TaskRunner
 from daemon.tasks.telling import on_bus
 
 
-def start_tasks(wired: Wired) -> Iterable[AnyCommand]:
+def start_tasks(wired: Wired, audit: AuditLog) -> Iterable[AnyCommand]:
     """Serve background tasks while it is this process's turn; return the commands about them."""
     sources = Sources(
         wired.collectors, lambda name: configured(wired.config, name), wired.bus.state, wired.clock, wired.random
@@ -27,7 +28,7 @@ def start_tasks(wired: Wired) -> Iterable[AnyCommand]:
     )
     known = kinds(Downloader(wired.urls.dsn, sources, wired.clock), storekeeping)
     ledger = TaskLedger(wired.pool)
-    told, answers = on_bus(wired.bus.publish, wired.clock), Answers(wired.bus.client, wired.bus.names)
+    told, answers = on_bus(wired.bus.publish, wired.clock), Answers(wired.bus.client, wired.bus.names, audit.record)
 
     async def tell(task: TaskRecord) -> None:
         await told(task)

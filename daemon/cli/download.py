@@ -5,7 +5,7 @@ import sys
 from argparse import Namespace
 from typing import Any
 
-from daemon.cli.common import run_async, settings
+from daemon.cli.common import check_exchange, run_async, settings
 from daemon.cli.parsing import EXIT_FAILED, EXIT_OK, Parser
 
 
@@ -25,8 +25,10 @@ def add_download(actions: "argparse._SubParsersAction[Parser]") -> None:
 
 
 async def _download(args: Namespace) -> int:
-    from daemon.tasks.foreground import run_here  # noqa: PLC0415 # start quickly
+    from daemon.collectors.factory import check  # noqa: PLC0415 # start quickly
+    from daemon.tasks.foreground import run_here  # noqa: PLC0415
 
+    check_exchange(check, args.exchange)
     names = ("exchange", "symbols", "channel", "timeframe", "since", "until", "jobs")
     arguments = {name: value for name in names if (value := getattr(args, name)) is not None}
     task = await run_here(settings(args), "download", arguments)

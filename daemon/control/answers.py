@@ -1,7 +1,7 @@
 """Answers commands whose work goes on in the background: how far it is, and in the end what came of it."""
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 import structlog
@@ -9,6 +9,7 @@ from redis.asyncio import Redis
 
 from bus.commands import Problem, Reply
 from bus.streams import StreamNames
+from daemon.control.audit import Ended
 from daemon.control.lane import KEPT_REPLIES
 from daemon.control.memory import Memory
 from daemon.control.patience import UNREACHABLE
@@ -27,10 +28,14 @@ def asker(request: Request) -> dict[str, str]:
 
 
 class Answers:
-    """Replies to operators' commands; the last word is also what the same command gets when it is sent again."""
+    """Replies to operators' commands; the last word is also what the same command gets when it is sent again.
 
-    def __init__(self, redis: Redis, names: StreamNames) -> None:
+    `audit` is told the last word, too.
+    """
+
+    def __init__(self, redis: Redis, names: StreamNames, audit: Callable[[Ended], None]) -> None:
         self._redis = redis
+        self._audit = audit
         self._replies = names.replies
         self._memory = Memory(redis, names.prefix, "operate")
 
@@ -39,7 +44,11 @@ class Answers:
         if task.asker is None:
             return
         request = Request(**task.asker, args={}, expires=None, expect_version=None)
-        fields = _reply(request, task).fields()
+        reply = _reply(request, task)
+        fields = reply.fields()
+        if task.finished:
+            said = fields.get("result"), fields.get("error")
+            self._audit(Ended(request.id, request.client, request.command, reply.status, *said, task.ts))
         try:
             async with asyncio.timeout(DEADLINE):
                 if task.finished:

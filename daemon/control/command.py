@@ -40,6 +40,9 @@ class _Named(Generic[A]):
         self.arguments = arguments
         self.deadline = deadline
 
+    def answered(self) -> None:
+        """Follow up once the sender has the reply that it is done; most commands have nothing left to do."""
+
     def parse(self, args: Mapping[str, Any]) -> A:
         """Validate arguments. Raises Rejected that names each wrong one."""
         try:

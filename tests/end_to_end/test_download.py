@@ -189,4 +189,7 @@ def test_a_backfill_in_a_daemon_goes_on_after_kill_9_and_ends_when_it_is_told_to
     wait_until("it is cancelled", lambda: rows(urls["dsn"], query, other["id"]), 5)
     assert time.monotonic() - asked_at < 1.5
     (last,) = wait_until("its end is told", lambda: ends(urls["redis"], "too-much"))
+    logged = "select 1 from command_log where id = $1 and status = $2 and finished_at > ts"
+    for identity, status in (("my-backfill", "done"), ("too-much", "failed")):
+        wait_until("its outcome is kept", lambda i=identity, s=status: rows(urls["dsn"], logged, i, s))
     assert (last["status"], json.loads(last["error"])["code"]) == ("failed", "cancelled")
