@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+from contextlib import suppress
 from typing import Any
 
 import aiohttp
@@ -161,7 +162,9 @@ async def test_a_client_that_does_not_read_is_disconnected_and_the_others_go_on(
         async with asyncio.timeout(60):
             while simulator.exchange.streams.clients:
                 await asyncio.sleep(0.02)
-        writer.close()
+        writer.transport.abort()
+        with suppress(ConnectionError):
+            await writer.wait_closed()
 
 
 async def test_old_trades_go_and_a_million_stays_by_default():
