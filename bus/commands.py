@@ -37,13 +37,13 @@ class Reply(NamedTuple):
     error: Problem | None = None
 
     def fields(self) -> dict[str, str]:
-        """Spell it for XADD; `result` and `error` are JSON, what there is nothing to say about is left out."""
+        """Spell it for XADD; `result` and `error` are JSON, and left out where there is nothing to say."""
         fields = {"id": self.id, "client": self.client, "command": self.command, "status": self.status}
         if self.status == "done" or self.result is not None:
             fields["result"] = json.dumps(self.result, default=str)
         if self.error is not None:
             fields["error"] = json.dumps(self.error.plain())
-        return {name: value for name, value in fields.items() if value}
+        return fields
 
 
 def parse_reply(fields: Mapping[bytes, bytes]) -> Reply:

@@ -89,3 +89,8 @@ class CommandRejected(CommandError):
 
 class CommandFailed(CommandError):
     """A command was carried out, and failed."""
+
+
+def said(error: BaseException) -> str:
+    """Return what an error says, or its kind where it says nothing: the text of a time-out is empty."""
+    return str(error) or ("no answer in time" if isinstance(error, TimeoutError) else type(error).__name__)

@@ -21,6 +21,9 @@ SPOOL_DROPPED: Final = Counter("marketd_spool_dropped_events_total", "Spooled ev
 SPOOL_DAMAGED: Final = Counter("marketd_spool_damaged_total", "Spooled batches that could not be read back")
 PUBLISH_SECONDS: Final = Histogram("marketd_publish_seconds", "Round trip of one write to the bus", buckets=_FAST)
 PUBLISH_BLOCKED: Final = Counter("marketd_publish_blocked_seconds_total", "Time publishers waited for room")
+CONFLATED: Final = Counter(
+    "marketd_conflated_events_total", "Book updates summed up with a later one: Redis did not keep up", ["stream"]
+)
 FENCED: Final = Counter(
     "marketd_fenced_events_total", "Events left to the process that has taken the lease over", ["stream"]
 )
@@ -35,7 +38,9 @@ FORCED_TRIMS: Final = Counter(
 HANDLED: Final = Counter("marketd_events_handled_total", "Events a handler has digested", ["handler"])
 HANDLE_SECONDS: Final = Histogram("marketd_handle_seconds", "Time of one handler call", ["handler"], buckets=_FAST)
 HANDLER_RETRIES: Final = Counter("marketd_handler_retries_total", "Batches tried again", ["handler", "reason"])
-HANDLER_LAG: Final = Gauge("marketd_handler_lag_seconds", "Age of the newest event a handler has digested", ["handler"])
+HANDLER_LAG: Final = Gauge(
+    "marketd_handler_lag_seconds", "Age of the newest event a handler digests, or has digested", ["handler"]
+)
 DEAD: Final = Counter("marketd_dead_letters_total", "Entries written to the dead-letter stream", ["handler"])
 LOST_FRAMES: Final = Counter("marketd_lost_frames_total", "Frames trimmed away before a handler read them", ["handler"])
 

@@ -45,6 +45,10 @@ class Subscription:
         self._read_failures = 0
         self._unsettled: list[Frame] = []
         """Frames that were handed over and are not digested for good: not acknowledged yet."""
+        self._in_hand: int | None = None
+        """When the newest event that is being digested was received (ns)."""
+        self._behind = 0.0
+        """How old the newest event was when it had been digested (s)."""
         self.caught_up = asyncio.Event()
         """Set while the last read found nothing left to do."""
 
@@ -69,6 +73,8 @@ class Subscription:
             self._handler.batch_events,
             self._handler.commands,
         )
+        self._in_hand = None
+        metrics.HANDLER_LAG.labels(self._handler.name).set_function(self._lag)
         self._next_tick = self._clock.monotonic() + TICK_INTERVAL
         await self._patiently(lambda: self._handler.start(self._bus.state))
         consumer = await self._bus.consumer(group)
@@ -111,6 +117,7 @@ class Subscription:
         """Hand over a delivery as one batch; look for the poison when it cannot be digested whole."""
         events = [event for frame in delivery.frames for event in frame.events]
         positions = {frame.stream: Position(frame.entry, frame.seq) for frame in delivery.frames}
+        self._in_hand = max((e.recv if isinstance(e, MarketEvent) else e.ts for e in events[-1:]), default=None)
         try:
             returned = await self._handle(Batch(events, positions))
         except Exception as error:  # noqa: BLE001 # whatever a handler raises, one event may be to blame
@@ -120,9 +127,11 @@ class Subscription:
             returned = await self._bisect(_origins(delivery.frames))
         await self._publish(returned)
         metrics.HANDLED.labels(self._handler.name).inc(len(events))
-        newest = max((e.recv if isinstance(e, MarketEvent) else e.ts for e in events[-1:]), default=None)
-        if newest is not None:
-            metrics.HANDLER_LAG.labels(self._handler.name).set(max(0, self._clock.now() - newest) / SECOND)
+        self._behind, self._in_hand = self._lag(), None
+
+    def _lag(self) -> float:
+        """Return how far the handler is behind (s); it grows while a batch cannot be digested."""
+        return self._behind if self._in_hand is None else max(0, self._clock.now() - self._in_hand) / SECOND
 
     async def _handle(self, batch: Batch) -> Sequence[Event]:
         """Let the handler digest a batch, again and again while the outside world is in the way."""

@@ -2,18 +2,15 @@
 
 import logging
 import sys
-from collections.abc import Mapping, Sequence
 from typing import Any, Final, Literal, TextIO
 
 import structlog
 from structlog.typing import EventDict, Processor
 
-from daemon.redact import MASK, names_secret, redact
+from daemon.redact import redacted
 
 LEVELS: Final = ("debug", "info", "warning", "error")
 Level = Literal["debug", "info", "warning", "error"]
-_PLAIN = (int, float, bool, type(None))
-_DEEPEST: Final = 6
 
 
 def configure(
@@ -82,18 +79,4 @@ def redact_event(_logger: Any, _method: str, event: EventDict) -> EventDict:
 
     What is no plain value becomes its repr() here, so that no renderer can bring up a secret afterwards.
     """
-    return {key: _clean(key, value, _DEEPEST) for key, value in event.items()}
-
-
-def _clean(key: str, value: Any, depth: int) -> Any:
-    if isinstance(value, _PLAIN):
-        return value
-    if names_secret(key):
-        return MASK
-    if isinstance(value, str):
-        return redact(value)
-    if isinstance(value, Mapping) and depth:
-        return {redact(str(name)): _clean(str(name), inner, depth - 1) for name, inner in value.items()}
-    if isinstance(value, Sequence | set | frozenset) and not isinstance(value, bytes | bytearray) and depth:
-        return [_clean(key, inner, depth - 1) for inner in value]
-    return redact(repr(value))
+    return {key: redacted(key, value) for key, value in event.items()}

@@ -1,9 +1,10 @@
-"""Takes secrets out of text that leaves the process: logs, error messages, /ready."""
+"""Takes secrets out of what leaves the process: logs, error messages, /ready, the log of commands."""
 
 import json
 import re
 import threading
-from typing import Final
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
 from urllib.parse import quote, unquote, urlsplit
 
 MASK: Final = "***"
@@ -22,6 +23,8 @@ _ASSIGNMENT: Final = re.compile(
     re.IGNORECASE,
 )
 _SHORTEST: Final = 4
+_PLAIN: Final = (int, float, bool, type(None))
+_DEEPEST: Final = 6
 
 _lock = threading.Lock()
 _registered: tuple[str, ...] = ()
@@ -59,3 +62,18 @@ def redact(text: str) -> str:
 def names_secret(name: str) -> bool:
     """Say whether a field's name sounds like its value is secret: api_key, listenKey, signature, password."""
     return _SENSITIVE_NAME.match(name) is not None
+
+
+def redacted(name: str, value: Any, depth: int = _DEEPEST) -> Any:
+    """Return a value of this name with its secrets masked; what is no plain value, list or mapping becomes its repr."""
+    if isinstance(value, _PLAIN):
+        return value
+    if names_secret(name):
+        return MASK
+    if isinstance(value, str):
+        return redact(value)
+    if isinstance(value, Mapping) and depth:
+        return {redact(str(key)): redacted(str(key), inner, depth - 1) for key, inner in value.items()}
+    if isinstance(value, Sequence | set | frozenset) and not isinstance(value, bytes | bytearray) and depth:
+        return [redacted(name, inner, depth - 1) for inner in value]
+    return redact(repr(value))

@@ -7,24 +7,28 @@ from functools import partial
 from bus.errors import UsageError
 from bus.handler import Handler
 from bus.interface import EventBus
+from daemon.config import Config
 from daemon.exchanges import contiguous
 from daemon.nearest import did_you_mean
 from handlers.books import BookWatch
+from handlers.candles import CandleHandler, StoredPast
 from handlers.gaps import GapHandler, Stored
 from handlers.metrics import MetricsHandler
 from handlers.paper.service import PaperHandler
 from handlers.persistence import PersistenceHandler
 from handlers.validation import ValidationHandler
 
-HANDLERS: Mapping[str, Callable[[str, EventBus], Handler]] = {
+HANDLERS: Mapping[str, Callable[[str, EventBus, Config], Handler]] = {
     "validation": lambda *_: ValidationHandler(),
-    "gaps": lambda dsn, _: GapHandler(contiguous(), Stored(dsn)),
-    "persistence": lambda dsn, _: PersistenceHandler(dsn),
+    "gaps": lambda dsn, *_: GapHandler(contiguous(), Stored(dsn)),
+    "persistence": lambda dsn, *_: PersistenceHandler(dsn),
+    "candles": lambda dsn, _, config: CandleHandler(config.candles.timeframes, StoredPast(dsn)),
     "books": lambda *_: BookWatch(),
-    "paper": lambda dsn, bus: PaperHandler(dsn, partial(bus.newest, bus.names.paper)),
+    "paper": lambda dsn, bus, _: PaperHandler(dsn, partial(bus.newest, bus.names.paper)),
     "metrics": lambda *_: MetricsHandler(),
 }
-"""Every subscriber and how it is made from the database's DSN and the bus; adding one is its file and its line here."""
+"""Every subscriber and how it is made from the database's DSN, the bus and the configuration; adding one is its file
+and its line here."""
 
 _ROLES = ("all", "collect", "handle")
 

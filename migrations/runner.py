@@ -15,7 +15,7 @@ from typing import Any, Final, Literal, TypeAlias
 import asyncpg
 import structlog
 
-from bus.errors import ConfigError, StoreUnavailable
+from bus.errors import ConfigError, StoreUnavailable, said
 
 log = structlog.get_logger(__name__)
 
@@ -73,11 +73,11 @@ async def _session(dsn: str) -> AsyncIterator[Connection]:
     try:
         connection = await asyncpg.connect(dsn, timeout=CONNECT_TIMEOUT, command_timeout=TIMEOUT)
     except FAILURES as error:
-        raise StoreUnavailable(f"the database cannot be reached: {error or type(error).__name__}") from error
+        raise StoreUnavailable(f"the database cannot be reached: {said(error)}") from error
     try:
         yield connection
     except FAILURES as error:
-        raise StoreUnavailable(f"the database failed while it was migrated: {error or type(error).__name__}") from error
+        raise StoreUnavailable(f"the database failed while it was migrated: {said(error)}") from error
     finally:
         with suppress(*FAILURES):
             await connection.close(timeout=CONNECT_TIMEOUT)

@@ -58,7 +58,7 @@ class RedisBus:
         """Connect and make sure that the server keeps what it is given.
 
         `instance` names the consumer in its groups: one name for all, since one process at a time feeds a handler.
-        Raises BusUnavailable, and ConfigError for a server that evicts.
+        Raises BusUnavailable, also for a server that is out of memory, and ConfigError for one that evicts.
         """
         bus = cls(url, StreamNames(prefix), clock or SystemClock(), random or Random(), instance or CONSUMER)
         try:
@@ -72,6 +72,10 @@ class RedisBus:
     def connected(self) -> bool:
         """Whether the last write reached the server."""
         return self._publisher.connected and not self._writer.done()
+
+    async def inspect(self) -> None:
+        """Look at the server as `open` does, whatever has been changed since. Raises BusUnavailable, ConfigError."""
+        await check_server(self.client, self.url)
 
     async def failed(self) -> None:
         """Wait until the writer has died, which it never should; raises what killed it."""

@@ -2,7 +2,7 @@
 
 import asyncio
 import re
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from typing import Any, TypeAlias
 from urllib.parse import urlsplit
@@ -12,7 +12,7 @@ from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import AuthenticationError, NoPermissionError, RedisError
 
-from bus.errors import BusUnavailable, ConfigError
+from bus.errors import BusUnavailable, ConfigError, said
 from bus.redis.cluster import DEFAULT_PORT, ClusterClient
 from bus.redis.cluster import SCHEMES as CLUSTER_SCHEMES
 
@@ -67,7 +67,7 @@ async def reaching(url: str, deadline: float = ANSWER_DEADLINE) -> AsyncIterator
         async with asyncio.timeout(deadline):
             yield
     except (RedisError, OSError, TimeoutError) as error:
-        raise BusUnavailable(f"Redis at {describe(url)}: {error or 'no answer in time'}") from error
+        raise BusUnavailable(f"Redis at {describe(url)}: {said(error)}") from error
 
 
 def not_permitted(error: BusUnavailable) -> bool:
@@ -79,10 +79,10 @@ def not_permitted(error: BusUnavailable) -> bool:
 
 
 async def check_server(client: Client, url: str) -> None:
-    """Refuse a server that would throw data away.
+    """Refuse a server that throws data away, or takes none.
 
     Raises ConfigError when its eviction policy is not `noeviction` (https://valkey.io/topics/lru-cache/), and
-    BusUnavailable when it cannot be reached.
+    BusUnavailable when it cannot be reached or its memory is full.
     """
     async with reaching(url):
         if isinstance(client, ClusterClient):
@@ -90,8 +90,21 @@ async def check_server(client: Client, url: str) -> None:
             infos = [await client.info("memory", target_nodes=node) for node in client.get_primaries()]
         else:
             infos = [await client.info("memory")]
-    for policy in {info.get("maxmemory_policy", "noeviction") for info in infos} - {"noeviction"}:
+    for info in infos:
+        _check_memory(info, url)
+
+
+def _check_memory(info: Mapping[str, Any], url: str) -> None:
+    policy = info.get("maxmemory_policy", "noeviction")
+    if policy != "noeviction":
         raise ConfigError(
             f"Redis at {describe(url)} has maxmemory-policy {policy}, which deletes streams when memory is short: "
             "run 'CONFIG SET maxmemory-policy noeviction' and put it in its configuration"
+        )
+    limit = info.get("maxmemory", 0)
+    used = info.get("used_memory", 0) - info.get("mem_not_counted_for_evict", 0)
+    if 0 < limit < used:
+        raise BusUnavailable(
+            f"Redis at {describe(url)} is out of memory and refuses writes: {used} bytes are used of maxmemory "
+            f"{limit}; raise it, or lower bus.max_entries"
         )

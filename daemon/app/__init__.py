@@ -2,7 +2,7 @@
 
 import asyncio
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from contextlib import AsyncExitStack
 from functools import partial
 from importlib.metadata import version
@@ -23,7 +23,6 @@ from daemon.app.collecting import CONNECTIONS_AT_ONCE, Collecting, group_of
 from daemon.app.control import start_control
 from daemon.app.draining import drain_steps
 from daemon.app.reconfigure import Reconfiguration, reload_on_signal
-from daemon.app.tasks import start_tasks
 from daemon.app.wired import Wired
 from daemon.config import Config, Exchange
 from daemon.config.running import RunningConfig
@@ -56,44 +55,73 @@ async def run(config: Config, roles: Roles, read: Callable[[], Config], *, demo:
     signals = Signals()
     signals.install(asyncio.get_running_loop())
     notifier = Notifier(os.environ)
+    async with AsyncExitStack() as stack:
+        starting = _start_up(config, roles, read, signals, notifier, stack, demo=demo)
+        wired = await _unless_asked(signals.drain, starting)
+        if wired is None:
+            log.info("marketd ends", reason="it was told to while it was starting")
+            return 0
+        notifier.ready(f"running: {roles}")
+        await _until_signal(signals, wired.bus)
+        notifier.stopping("draining")
+        complete = await wired.supervisor.drain(drain_steps(wired), wired.config.shutdown.deadline, signals.now)
+        log.info("marketd ends", drained=complete)
+        return 0 if complete else 1
+
+
+async def _unless_asked(end: asyncio.Event, starting: Coroutine[None, None, Wired]) -> Wired | None:
+    """Return what has started; None where the end is asked for before: whatever start waits for may never come."""
+    work, asking = asyncio.create_task(starting), asyncio.create_task(end.wait())
+    try:
+        await asyncio.wait({work, asking}, return_when=asyncio.FIRST_COMPLETED)
+        return work.result() if work.done() else None
+    finally:
+        work.cancel()
+        asking.cancel()
+        await asyncio.gather(work, asking, return_exceptions=True)
+
+
+async def _start_up(
+    config: Config,
+    roles: Roles,
+    read: Callable[[], Config],
+    signals: Signals,
+    notifier: Notifier,
+    stack: AsyncExitStack,
+    *,
+    demo: bool,
+) -> Wired:
+    """Start everything, in order; the stack ends it in the opposite one. Raises as `run`."""
     clock, random = SystemClock(), Random()
     supervisor = Supervisor(clock, random)
     checks: dict[str, Callable[[], tuple[bool, str]]] = {"start": lambda: (False, "still starting")}
-    async with AsyncExitStack() as stack:
-        urls = await _servers(config, supervisor, stack)
-        http = HttpServer(config.http.listen, checks)
-        stack.push_async_callback(http.close)
-        url = await http.start()
-        await migrate(urls.dsn)
-        bus = await RedisBus.open(urls.redis, prefix=config.bus.prefix, clock=clock, random=random)
-        stack.push_async_callback(bus.close)
-        stack.push_async_callback(_stop_all, supervisor)  # where starting fails half-way, or the bus itself does
-        pool = await stack.enter_async_context(
-            asyncpg.create_pool(urls.dsn, min_size=0, max_size=4, timeout=10, command_timeout=30)
-        )
-        adapt = await _demo(supervisor, stack) if demo and roles.collect else _as_it_is
-        base = adapt(config)
-        wired = Wired(base, roles, clock, random, bus, urls, pool, supervisor, checks)
-        reconfiguration = Reconfiguration(wired)
-        running = RunningConfig(
-            base, Versions(pool), reconfiguration, lambda: adapt(read()), clock, writes=roles.collect
-        )
-        await reconfiguration.apply(await running.start())
-        supervisor.start("watchdog", Watchdog(notifier).run)
-        _start(wired)
-        if roles.collect:
-            await _collect(wired, stack, reconfiguration, base.exchanges)
-            start_control(wired, running, start_tasks(wired))
-        supervisor.start("configuration", running.follow)
-        supervisor.start("reload", partial(reload_on_signal, signals.reload, running))
-        del checks["start"]
-        log.info("marketd runs", version=version("marketd"), roles=str(roles), http=url)
-        notifier.ready(f"running: {roles}")
-        await _until_signal(signals, bus)
-        notifier.stopping("draining")
-        complete = await supervisor.drain(drain_steps(wired), wired.config.shutdown.deadline, signals.now)
-        log.info("marketd ends", drained=complete)
-        return 0 if complete else 1
+    urls = await _servers(config, supervisor, stack)
+    http = HttpServer(config.http.listen, checks)
+    stack.push_async_callback(http.close)
+    url = await http.start()
+    await migrate(urls.dsn)
+    bus = await RedisBus.open(urls.redis, prefix=config.bus.prefix, clock=clock, random=random)
+    stack.push_async_callback(bus.close)
+    stack.push_async_callback(_stop_all, supervisor)  # where starting fails half-way, or the bus itself does
+    pool = await stack.enter_async_context(
+        asyncpg.create_pool(urls.dsn, min_size=0, max_size=4, timeout=10, command_timeout=30)
+    )
+    adapt = await _demo(supervisor, stack) if demo and roles.collect else _as_it_is
+    base = adapt(config)
+    wired = Wired(base, roles, clock, random, bus, urls, pool, supervisor, checks, signals.received)
+    reconfiguration = Reconfiguration(wired)
+    running = RunningConfig(base, Versions(pool), reconfiguration, lambda: adapt(read()), clock, writes=roles.collect)
+    await reconfiguration.apply(await running.start())
+    supervisor.start("watchdog", Watchdog(notifier).run)
+    _start(wired)
+    if roles.collect:
+        await _collect(wired, stack, reconfiguration, base.exchanges)
+        start_control(wired, running)
+    supervisor.start("configuration", running.follow)
+    supervisor.start("reload", partial(reload_on_signal, signals.reload, running))
+    del checks["start"]
+    log.info("marketd runs", version=version("marketd"), roles=str(roles), http=url)
+    return wired
 
 
 async def _servers(config: Config, supervisor: Supervisor, stack: AsyncExitStack) -> Urls:
@@ -140,10 +168,12 @@ def _start(wired: Wired) -> None:
     """Start the checks and the handlers of this process."""
     supervisor, bus = wired.supervisor, wired.bus
     wired.checks.update(
-        bus=bus_check(bus), store=store_check(supervisor, wired.clock, wired.pool), roles=supervisor.check
+        bus=bus_check(supervisor, wired.clock, bus),
+        store=store_check(supervisor, wired.clock, wired.pool),
+        roles=supervisor.check,
     )
     for name in wired.roles.handlers:
-        subscription = Subscription(bus, HANDLERS[name](wired.urls.dsn, bus), wired.clock, wired.random)
+        subscription = Subscription(bus, HANDLERS[name](wired.urls.dsn, bus, wired.config), wired.clock, wired.random)
         wired.subscriptions.append(subscription)
         supervisor.start(f"handle:{name}", subscription.run)
     if "persistence" in wired.roles.handlers:

@@ -1,21 +1,42 @@
-"""What /ready asks: whether the bus and the database can be reached."""
+"""What /ready asks: whether the bus and the database can be reached, and take what they are given."""
 
 import asyncio
 from collections.abc import Callable
+from typing import Final
 
 import asyncpg
 
 from bus import metrics
 from bus.clock import Clock
+from bus.errors import BusUnavailable, ConfigError, said
 from bus.redis import RedisBus
 from daemon.supervisor import Supervisor
 
-STORE_CHECK_INTERVAL = 2.0
+CHECK_INTERVAL: Final = 2.0
+"""Seconds between two looks at a server."""
 
 
-def bus_check(bus: RedisBus) -> Callable[[], tuple[bool, str]]:
-    """Return whether the bus is connected."""
-    return lambda: (bus.connected, "reachable" if bus.connected else "Redis cannot be reached, events wait in memory")
+def bus_check(supervisor: Supervisor, clock: Clock, bus: RedisBus) -> Callable[[], tuple[bool, str]]:
+    """Look at Redis regularly: what was right at the start can be changed by hand, and its memory can fill up."""
+    trouble = ""
+
+    async def look() -> None:
+        nonlocal trouble
+        while True:
+            try:
+                await bus.inspect()
+                trouble = ""
+            except (BusUnavailable, ConfigError) as error:
+                trouble = str(error)
+            await clock.sleep(CHECK_INTERVAL)
+
+    def answer() -> tuple[bool, str]:
+        if bus.connected and not trouble:
+            return True, "reachable"
+        return False, trouble or "the last write to Redis failed, events wait"
+
+    supervisor.start("bus check", look)
+    return answer
 
 
 def store_check(
@@ -31,9 +52,9 @@ def store_check(
                     await pool.fetchval("select 1")
                 state.update(ok=True, detail="reachable")
             except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
-                state.update(ok=False, detail=f"the database cannot be reached: {error or type(error).__name__}")
+                state.update(ok=False, detail=f"the database cannot be reached: {said(error)}")
             metrics.STORE_CONNECTED.set(bool(state["ok"]))
-            await clock.sleep(STORE_CHECK_INTERVAL)
+            await clock.sleep(CHECK_INTERVAL)
 
     supervisor.start("store check", look)
     return lambda: (bool(state["ok"]), str(state["detail"]))

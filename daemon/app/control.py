@@ -6,6 +6,8 @@ from importlib.metadata import version
 from math import inf
 
 from bus.client import Client
+from daemon.app.draining import settle
+from daemon.app.tasks import start_tasks
 from daemon.app.wired import Wired
 from daemon.config.running import RunningConfig
 from daemon.control.audit import AuditLog
@@ -14,10 +16,13 @@ from daemon.control.breakers import commands as breaker_commands
 from daemon.control.collectors import commands as collector_commands
 from daemon.control.command import AnyCommand, Commands
 from daemon.control.config import commands as config_commands
+from daemon.control.dead import commands as dead_commands
+from daemon.control.ending import commands as ending_commands
 from daemon.control.gaps import commands as gap_commands
 from daemon.control.paper import commands as paper_commands
 from daemon.control.prices import prices_latest
 from daemon.control.server import ControlServer
+from daemon.control.stats import stats
 from daemon.prices import LatestPrices, PriceFeed
 from daemon.trading.account import Account
 from daemon.trading.keys import read_keys
@@ -36,9 +41,12 @@ def commands(
         *config_commands(running),
         *breaker_commands(wired.collectors),
         *gap_commands(wired.pool, wired.bus.publish, wired.clock),
+        *dead_commands(wired.pool, wired.bus),
         *paper_commands(wired.bus, wired.pool, wired.clock, _live(wired)),
-        *tasks,
+        *ending_commands(wired.collectors, wired.supervisor, partial(settle, wired), wired.end),
+        stats(wired.clock),
         prices_latest(prices, wired.collectors, wired.clock),
+        *tasks,
     ]
 
 
@@ -63,14 +71,14 @@ def start_prices(wired: Wired) -> LatestPrices:
     return prices
 
 
-def start_control(wired: Wired, running: RunningConfig, tasks: Iterable[AnyCommand]) -> None:
-    """Start the command server; it serves while it is this process's turn."""
+def start_control(wired: Wired, running: RunningConfig) -> None:
+    """Start the command server and background tasks; both work while it is this process's turn."""
     audit = AuditLog(wired.pool, wired.clock, wired.random)
     wired.supervisor.start("audit", audit.run)
     control = ControlServer(
         wired.bus.client,
         wired.bus.names,
-        Commands(commands(wired, running, start_prices(wired), tasks)),
+        Commands(commands(wired, running, start_prices(wired), start_tasks(wired, audit))),
         audit.record,
         clock=wired.clock,
         rng=wired.random,

@@ -30,6 +30,8 @@ class Wired:
     pool: "asyncpg.Pool[asyncpg.Record]"
     supervisor: Supervisor
     checks: dict[str, Callable[[], tuple[bool, str]]]
+    end: Callable[[], None]
+    """Asks for the end of the process, as a signal does."""
     collectors: dict[str, Collector] = field(default_factory=dict)
     subscriptions: list[Subscription] = field(default_factory=list)
     leaderships: list[Leadership] = field(default_factory=list)

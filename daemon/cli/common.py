@@ -3,10 +3,11 @@
 import asyncio
 import os
 from argparse import Namespace
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import Any, TypeVar
 
+from bus.errors import ConfigError, UsageError
 from daemon.config import Config, find, load
 
 T = TypeVar("T")
@@ -20,6 +21,14 @@ def where(args: Namespace) -> Path | None:
 def settings(args: Namespace) -> Config:
     """Load the configuration that the command line names. Raises ConfigError."""
     return load(where(args), os.environ)
+
+
+def check_exchange(check: Callable[[str], object], name: str) -> None:
+    """Check an exchange's name: on the command line a wrong one is wrong usage. Raises UsageError."""
+    try:
+        check(name)
+    except ConfigError as error:
+        raise UsageError(str(error)) from None
 
 
 def run_async(main: Coroutine[Any, Any, T]) -> T:

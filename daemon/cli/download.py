@@ -5,7 +5,7 @@ import sys
 from argparse import Namespace
 from typing import Any
 
-from daemon.cli.common import run_async, settings
+from daemon.cli.common import check_exchange, run_async, settings
 from daemon.cli.parsing import EXIT_FAILED, EXIT_OK, Parser
 
 
@@ -25,8 +25,10 @@ def add_download(actions: "argparse._SubParsersAction[Parser]") -> None:
 
 
 async def _download(args: Namespace) -> int:
-    from daemon.tasks.foreground import run_here  # noqa: PLC0415 # start quickly
+    from daemon.collectors.factory import check  # noqa: PLC0415 # start quickly
+    from daemon.tasks.foreground import run_here  # noqa: PLC0415
 
+    check_exchange(check, args.exchange)
     names = ("exchange", "symbols", "channel", "timeframe", "since", "until", "jobs")
     arguments = {name: value for name in names if (value := getattr(args, name)) is not None}
     task = await run_here(settings(args), "download", arguments)
@@ -34,17 +36,18 @@ async def _download(args: Namespace) -> int:
         sys.stderr.write(f"marketd: {task.error or task.state}\n")
         return EXIT_FAILED
     for feed in task.result["feeds"]:
-        print(_line(feed))  # noqa: T201 # this command's output
+        print(_line(feed), *feed["differing"], sep="\n  ")  # noqa: T201 # this command's output
     return EXIT_FAILED if any(feed["reason"] for feed in task.result["feeds"]) else EXIT_OK
 
 
 def _line(feed: dict[str, Any]) -> str:
-    """Say of one feed how much stands, and what is missing."""
+    """Say of one feed how much stands, what is missing, and what differs from the minutes it is made of."""
     name = f"{feed['symbol']} {feed['timeframe'] or 'trades'}"
     if feed["reason"]:
         return f"{name}: {feed['rows']} rows stored; {feed['reason']}"
-    if not feed["missing"]:
-        return f"{name}: {feed['rows']} rows stored, complete by its {feed['by']}"
-    return (
-        f"{name}: {feed['rows']} rows stored, {feed['missing']} missing by its {feed['by']}: the exchange has no more"
-    )
+    found = f"complete by its {feed['by']}"
+    if feed["missing"]:
+        found = f"{feed['missing']} missing by its {feed['by']}: the exchange has no more"
+    if feed["compared"]:
+        found += f"; {feed['compared']} compared with their minutes, {feed['differ']} differ"
+    return f"{name}: {feed['rows']} rows stored, {found}"

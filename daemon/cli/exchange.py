@@ -4,7 +4,7 @@ import argparse
 from argparse import Namespace
 from collections.abc import Collection
 
-from daemon.cli.common import run_async, settings
+from daemon.cli.common import check_exchange, run_async, settings
 from daemon.cli.parsing import EXIT_FAILED, EXIT_OK, Parser
 
 
@@ -44,8 +44,10 @@ def _joined(channels: Collection[str]) -> str:
 
 
 async def _test(args: Namespace) -> int:
-    from daemon.probe import probe_exchange  # noqa: PLC0415 # start quickly
+    from daemon.collectors.factory import check  # noqa: PLC0415 # start quickly
+    from daemon.probe import probe_exchange  # noqa: PLC0415
 
+    check_exchange(check, args.name)
     result = await probe_exchange(settings(args), args.name)
     print(f"{args.name}: {result.text}")  # noqa: T201 # this command's output
     return EXIT_OK if result.ok else EXIT_FAILED

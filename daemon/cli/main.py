@@ -22,20 +22,8 @@ class Command(Protocol):
 
 
 COMMANDS: tuple[Command, ...] = (
-    run,
-    check,
-    env,
-    migrate,
-    ctl,
-    tail,
-    data,
-    db,
-    exchange,
-    record,
-    replay,
-    paper,
-    simulate,
-)
+    run, check, env, migrate, ctl, tail, data, db, exchange, record, replay, paper, simulate
+)  # fmt: skip
 
 
 def build_parser() -> Parser:

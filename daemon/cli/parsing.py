@@ -18,6 +18,14 @@ def nearest(word: str, words: Iterable[str]) -> str:
     return f" Did you mean '{close[0]}'?" if close else ""
 
 
+def count(text: str) -> int:
+    """Read how many, for argparse: at least one."""
+    number = int(text)
+    if number < 1:
+        raise argparse.ArgumentTypeError(f"{number} is less than 1")
+    return number
+
+
 class Parser(argparse.ArgumentParser):
     """An argument parser whose errors are one line that names the command to ask for help."""
 
@@ -27,7 +35,8 @@ class Parser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         """Say what is wrong in one line and end with status 2."""
-        sys.stderr.write(f"{self.prog}: {message}. Run '{self.prog} --help' for what it takes.\n")
+        end = "" if message.endswith("?") else "."
+        sys.stderr.write(f"{self.prog}: {message}{end} Run '{self.prog} --help' for what it takes.\n")
         sys.exit(EXIT_USAGE)
 
     def parse_args(self, args: Any = None, namespace: Any = None) -> Any:

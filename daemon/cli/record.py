@@ -5,7 +5,7 @@ from argparse import Namespace
 from pathlib import Path
 
 from bus.events import MARKET_CHANNELS
-from daemon.cli.common import run_async, settings
+from daemon.cli.common import check_exchange, run_async, settings
 from daemon.cli.parsing import EXIT_OK, Parser
 
 
@@ -27,8 +27,10 @@ def add(commands: "argparse._SubParsersAction[Parser]") -> None:
 
 
 async def _record(args: Namespace) -> int:
-    from daemon.recorder import record  # noqa: PLC0415 # start quickly
+    from daemon.exchanges import load  # noqa: PLC0415 # start quickly
+    from daemon.recorder import record  # noqa: PLC0415
 
+    check_exchange(load, args.exchange)
     channels = args.channel or ["trade", "ticker", "book", "candle"]
     await record(settings(args), args.exchange, args.symbols, channels, args.output, args.seconds)
     print(f"recorded to {args.output}")  # noqa: T201 # this command's output

@@ -5,7 +5,7 @@ from argparse import Namespace
 
 from bus.events import MARKET_CHANNELS
 from daemon.cli.common import run_async, settings
-from daemon.cli.parsing import EXIT_OK, Parser
+from daemon.cli.parsing import EXIT_OK, Parser, count
 
 
 def add(commands: "argparse._SubParsersAction[Parser]") -> None:
@@ -17,7 +17,7 @@ def add(commands: "argparse._SubParsersAction[Parser]") -> None:
         "--channel", metavar="C", choices=(*MARKET_CHANNELS, "system", "dead", "paper"), help="only this channel"
     )
     parser.add_argument("--json", action="store_true", help="one JSON object per line")
-    parser.add_argument("--count", metavar="N", type=int, help="stop after N events")
+    parser.add_argument("--count", metavar="N", type=count, help="stop after N events")
     parser.set_defaults(run=lambda args: run_async(_tail(args)))
 
 

@@ -24,6 +24,7 @@ Channel = Literal["trade", "ticker", "book", "candle", "funding", "open_interest
 Timeframe = Literal[
     "1s", "1m", "3m", "5m", "15m", "30m", "1h", "2h", "4h", "6h", "8h", "12h", "1d", "3d", "1w", "1M",
 ]  # fmt: skip
+BuiltTimeframe = Literal["1m", "3m", "5m", "15m", "30m", "1h", "2h", "4h", "6h", "8h", "12h", "1d", "1w", "1M"]
 
 
 def _version(version: int) -> int:
@@ -115,6 +116,15 @@ class Log(Section):
     )
     format: Literal["auto", "json", "console"] = Field(
         default="auto", description="auto: readable on a terminal, JSON lines elsewhere"
+    )
+
+
+class Candles(Section):
+    """[candles]: which candles are built where an exchange does not send them."""
+
+    timeframes: Annotated[tuple[BuiltTimeframe, ...], AfterValidator(checks.distinct)] = Field(
+        default=("1m", "5m", "15m", "1h", "4h", "1d"),
+        description="candles that are built, from one-minute candles or trades, where the exchange sends none",
     )
 
 
@@ -274,6 +284,7 @@ class Config(Section):
     retention: Retention = Retention()
     http: Http = Http()
     log: Log = Log()
+    candles: Candles = Candles()
     shutdown: Shutdown = Shutdown()
     exchanges: tuple[Exchange, ...] = (Exchange(name="binance"),)
     live: tuple[LivePortfolio, ...] = ()

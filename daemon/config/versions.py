@@ -9,7 +9,7 @@ from typing import Any, Final, NamedTuple
 
 import asyncpg
 
-from bus.errors import StoreUnavailable, UsageError
+from bus.errors import StoreUnavailable, UsageError, said
 from daemon.config.settings import Settings
 
 DEADLINE: Final = 20.0
@@ -103,4 +103,4 @@ async def _reaching() -> AsyncIterator[None]:
         async with asyncio.timeout(DEADLINE):
             yield
     except _FAILURES as error:
-        raise StoreUnavailable(f"the database cannot be reached: {error or type(error).__name__}") from error
+        raise StoreUnavailable(f"the database cannot be reached: {said(error)}") from error

@@ -11,6 +11,7 @@ import asyncpg
 import structlog
 
 from bus.clock import SECOND, Clock
+from daemon.redact import redacted
 from daemon.resilience.backoff import Backoff
 
 log = structlog.get_logger(__name__)
@@ -24,6 +25,10 @@ _INSERT: Final = """
 insert into command_log (id, ts, client, command, args, status, result, error, finished_at)
 values ($1, $2, $3, $4, $5::jsonb, $6, $7::jsonb, $8::jsonb, $9)
 on conflict do nothing
+"""
+_END: Final = """
+update command_log set status = $4, result = $5::jsonb, error = $6::jsonb, finished_at = $7
+where id = $1 and client = $2 and command = $3 and status = 'accepted'
 """
 
 
@@ -41,6 +46,18 @@ class Record(NamedTuple):
     finished_at: int
 
 
+class Ended(NamedTuple):
+    """What became of a command that was accepted, in the words of `Record`."""
+
+    id: str
+    client: str
+    command: str
+    status: str
+    result: str | None
+    error: str | None
+    finished_at: int
+
+
 class AuditLog:
     """Takes records at once and writes them when the database is there; `run` is a supervised role."""
 
@@ -48,11 +65,11 @@ class AuditLog:
         self._pool = pool
         self._clock = clock
         self._backoff = Backoff(rng)
-        self._queue: asyncio.Queue[Record] = asyncio.Queue(WAITING)
-        self._current: Record | None = None
+        self._queue: asyncio.Queue[Record | Ended] = asyncio.Queue(WAITING)
+        self._current: Record | Ended | None = None
 
-    def record(self, record: Record) -> None:
-        """Hand over a record. Never waits."""
+    def record(self, record: Record | Ended) -> None:
+        """Hand over a record, or the end of one that was handed over before. Never waits."""
         if self._queue.full():
             log.error(
                 "command not recorded in the database",
@@ -83,20 +100,32 @@ class AuditLog:
             self._backoff.reset()
             self._current = None
 
-    async def _write(self, record: Record) -> None:
+    async def _write(self, record: Record | Ended) -> None:
+        if isinstance(record, Ended):
+            await self._end(record)
+            return
         await self._pool.execute(
             _INSERT,
             record.id,
             _moment(record.ts),
             record.client,
             record.command,
-            _jsonb(json.dumps(record.args, default=str)),
+            _jsonb(json.dumps(redacted("", record.args))),  # somebody may have sent a password
             record.status,
             _kept(record.result),
-            _jsonb(record.error) if record.error is not None else None,
+            _said(record.error),
             _moment(record.finished_at),
             timeout=_DEADLINE,
         )
+
+    async def _end(self, end: Ended) -> None:
+        who = end.id, end.client, end.command
+        became = end.status, _kept(end.result), _said(end.error), _moment(end.finished_at)
+        await self._pool.execute(_END, *who, *became, timeout=_DEADLINE)
+
+
+def _said(error: str | None) -> str | None:
+    return None if error is None else _jsonb(error)
 
 
 def _kept(result: str | None) -> str | None:

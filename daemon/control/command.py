@@ -4,7 +4,7 @@ A new command is one small file that builds a `Command`, and one line where the 
 """
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from typing import Any, Final, Generic, TypeAlias, TypeVar
+from typing import Any, Final, Generic, NamedTuple, TypeAlias, TypeVar
 
 from pydantic import BaseModel, ConfigDict, JsonValue, ValidationError
 
@@ -22,6 +22,13 @@ class Arguments(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
+class Accepted(NamedTuple):
+    """What a command returns whose work goes on in the background: further replies to its id follow."""
+
+    result: JsonValue
+
+
+Outcome: TypeAlias = JsonValue | Accepted
 A = TypeVar("A", bound=Arguments)
 
 
@@ -32,6 +39,9 @@ class _Named(Generic[A]):
         self.name = name
         self.arguments = arguments
         self.deadline = deadline
+
+    def answered(self) -> None:
+        """Follow up once the sender has the reply that it is done; most commands have nothing left to do."""
 
     def parse(self, args: Mapping[str, Any]) -> A:
         """Validate arguments. Raises Rejected that names each wrong one."""
@@ -45,12 +55,12 @@ class Command(_Named[A]):
     """One command. `run` returns what goes out as the reply's `result`; a MarketdError is its way to fail."""
 
     def __init__(
-        self, name: str, arguments: type[A], run: Callable[[A], Awaitable[JsonValue]], deadline: float = DEADLINE
+        self, name: str, arguments: type[A], run: Callable[[A], Awaitable[Outcome]], deadline: float = DEADLINE
     ) -> None:
         super().__init__(name, arguments, deadline)
         self._run = run
 
-    async def run(self, arguments: A, request: Request) -> JsonValue:  # noqa: ARG002 # it does not matter who asks
+    async def run(self, arguments: A, request: Request) -> Outcome:  # noqa: ARG002 # it does not matter who asks
         """Do it."""
         return await self._run(arguments)
 
@@ -59,13 +69,13 @@ class SignedCommand(_Named[A]):
     """A command that is told who asks, and which version of the configuration the sender has seen."""
 
     def __init__(
-        self, name: str, arguments: type[A], run: Callable[[A, Request], Awaitable[JsonValue]],
+        self, name: str, arguments: type[A], run: Callable[[A, Request], Awaitable[Outcome]],
         deadline: float = DEADLINE,
     ) -> None:  # fmt: skip
         super().__init__(name, arguments, deadline)
         self._run = run
 
-    async def run(self, arguments: A, request: Request) -> JsonValue:
+    async def run(self, arguments: A, request: Request) -> Outcome:
         """Do it."""
         return await self._run(arguments, request)
 

@@ -3,12 +3,11 @@
 import asyncio
 
 import structlog
-from pydantic import JsonValue
 
 from bus.clock import MILLISECOND, Clock
 from bus.commands import Problem, Reply, ReplyStatus
 from bus.errors import MarketdError, UsageError
-from daemon.control.command import Commands
+from daemon.control.command import Accepted, Commands, Outcome
 from daemon.control.request import Rejected, Request, Sender
 from daemon.redact import redact
 
@@ -30,10 +29,12 @@ async def execute(commands: Commands, request: Request, clock: Clock) -> Reply:
     except Exception as error:  # a bug in one command is not the end of the control server
         log.exception("command crashed", command=request.command, id=request.id)
         return refuse(request, "failed", "internal", f"{type(error).__name__}: {error}")
-    return Reply(request.id, request.client, request.command, "done", result)
+    status: ReplyStatus = "accepted" if isinstance(result, Accepted) else "done"
+    told = result.result if isinstance(result, Accepted) else result
+    return Reply(request.id, request.client, request.command, status, told)
 
 
-async def _run(commands: Commands, request: Request, clock: Clock) -> JsonValue:
+async def _run(commands: Commands, request: Request, clock: Clock) -> Outcome:
     command = commands.find(request.command)
     if request.expires is not None and clock.now() > request.expires * MILLISECOND:
         raise Rejected("expired", "the command had expired before it was read")

@@ -77,7 +77,10 @@ class Lane:
     async def _answer(self, request: Request, received: int) -> None:
         token = uuid.uuid4().hex
         if await self._patience.insist(lambda: self._memory.claim(request, token)):
-            await self._conclude(request, await self._carry_out(request), received)
+            reply = await self._carry_out(request)
+            await self._conclude(request, reply, received)
+            if reply.status == "done":
+                self._commands.find(request.command).answered()
             return
         fields_before = await self._patience.insist(lambda: self._memory.recall(request))
         if fields_before is not None:

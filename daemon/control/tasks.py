@@ -8,7 +8,9 @@ from pydantic import Field, JsonValue
 
 from bus.clock import SECOND
 from bus.errors import UsageError
-from daemon.control.command import Arguments, Command
+from daemon.control.answers import asker
+from daemon.control.command import Accepted, AnyCommand, Arguments, Command, Outcome, SignedCommand
+from daemon.control.request import Request
 from daemon.history.arguments import Download
 from daemon.tasks.kind import Kinds
 from daemon.tasks.ledger import TaskLedger, TaskRecord
@@ -37,24 +39,31 @@ class Named(Arguments):
     id: str = Field(min_length=1, max_length=100, description="the task's id, from tasks.list")
 
 
-def task_start(kinds: Kinds, ledger: TaskLedger) -> Command[Started]:
+def task_start(kinds: Kinds, ledger: TaskLedger) -> SignedCommand[Started]:
     """Make `task.start`: begins work of any kind; what is under way with the same arguments is not begun twice."""
 
-    async def run(arguments: Started) -> JsonValue:
+    async def run(arguments: Started, request: Request) -> Outcome:
         kinds.find(arguments.kind).parse(arguments.args)
-        return described(await ledger.get(await ledger.submit(arguments.kind, arguments.args)))
+        return await _begun(ledger, arguments.kind, arguments.args, request)
 
-    return Command("task.start", Started, run)
+    return SignedCommand("task.start", Started, run)
 
 
-def backfill_start(ledger: TaskLedger) -> Command[Download]:
+def backfill_start(ledger: TaskLedger) -> SignedCommand[Download]:
     """Make `backfill.start`: brings the history of trades or candles into the database, in the background."""
 
-    async def run(arguments: Download) -> JsonValue:
+    async def run(arguments: Download, request: Request) -> Outcome:
         asked = arguments.model_dump(mode="json", exclude_unset=True)
-        return described(await ledger.get(await ledger.submit("backfill", asked)))
+        return await _begun(ledger, "backfill", asked, request)
 
-    return Command("backfill.start", Download, run)
+    return SignedCommand("backfill.start", Download, run)
+
+
+async def _begun(ledger: TaskLedger, kind: str, args: Mapping[str, JsonValue], request: Request) -> Outcome:
+    """Accept work; its progress and its end are told to whoever asked. What is under way already is only described."""
+    submitted = await ledger.submit(kind, args, asker(request))
+    task = described(await ledger.get(submitted.id))
+    return Accepted(task) if submitted.new else task
 
 
 def tasks_list(ledger: TaskLedger) -> Command[Listed]:
@@ -97,7 +106,7 @@ def described(task: TaskRecord) -> dict[str, JsonValue]:
     return {**shown, **rounded, "created": round(task.created / SECOND), "changed": round(task.ts / SECOND)}
 
 
-def commands(kinds: Kinds, ledger: TaskLedger) -> Iterable[Command[Any]]:
+def commands(kinds: Kinds, ledger: TaskLedger) -> Iterable[AnyCommand]:
     """Return all commands about tasks."""
     return (
         task_start(kinds, ledger), backfill_start(ledger), tasks_list(ledger), task_get(ledger), task_cancel(ledger)

@@ -5,7 +5,7 @@ from typing import Final
 import msgspec
 
 from bus.clock import MILLISECOND
-from bus.errors import MalformedFrame
+from bus.errors import MalformedFrame, said
 from bus.events import Source, Trade
 from daemon.exchanges.base import Request, Span
 
@@ -35,7 +35,7 @@ def ceil_ms(time: int) -> int:
 
 def unreadable(request: Request, error: Exception) -> MalformedFrame:
     """Word what was wrong with the answer to a request."""
-    return MalformedFrame(f"answer of {request.path}: {error or type(error).__name__}"[:200])
+    return MalformedFrame(f"answer of {request.path}: {said(error)}"[:200])
 
 
 def precedes(trade: Trade, span: Span) -> bool:

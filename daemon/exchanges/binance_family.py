@@ -8,7 +8,7 @@ from typing import Any, ClassVar, Final, Literal, TypeAlias
 
 import msgspec
 
-from bus.errors import ConfigError, MalformedFrame
+from bus.errors import ConfigError, MalformedFrame, said
 from bus.events import Candle, Side, Source, Trade
 from daemon.exchanges import binance_rest as rest
 from daemon.exchanges.base import (
@@ -139,7 +139,7 @@ class BinanceFamily(Exchange):
                 return self._unrouted(raw, recv)
             return route[1](message.data, recv)
         except _UNDECODABLE as error:
-            raise MalformedFrame(f"{error or type(error).__name__}"[:200]) from error
+            raise MalformedFrame(f"{said(error)}"[:200]) from error
 
     def _unrouted(self, raw: bytes, recv: int) -> Events:
         """Find out what a frame is; a stream that is met for the first time gets its route."""
@@ -287,7 +287,7 @@ class BinanceFamily(Exchange):
 
 
 def _unreadable(request: Request, error: Exception) -> MalformedFrame:
-    return MalformedFrame(f"answer of {request.path}: {error or type(error).__name__}"[:200])
+    return MalformedFrame(f"answer of {request.path}: {said(error)}"[:200])
 
 
 def _method(method: str, streams: Sequence[str], message_id: int) -> str:

@@ -12,7 +12,7 @@ from typing import Any, ClassVar, Final, Literal, TypeAlias
 import msgspec
 
 from bus.clock import MILLISECOND
-from bus.errors import ConfigError, MalformedFrame
+from bus.errors import ConfigError, MalformedFrame, said
 from bus.events import Book, Candle, Funding, Liquidation, MarkPrice, OpenInterest, Side, Source, Ticker, Trade
 from daemon.exchanges import bybit_rest as rest
 from daemon.exchanges.answers import Stamp, unreadable
@@ -183,7 +183,7 @@ class Bybit(Exchange):
                 return self._unrouted(raw, recv, connection, spot=spot)
             return route[1](route[0](raw), recv, connection)
         except _UNDECODABLE as error:
-            raise MalformedFrame(f"{error or type(error).__name__}"[:200]) from error
+            raise MalformedFrame(f"{said(error)}"[:200]) from error
 
     def _unrouted(self, raw: bytes, recv: int, connection: int, *, spot: bool) -> Events:
         """Find out what a frame is; a topic that is met for the first time gets its route."""

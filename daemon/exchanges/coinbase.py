@@ -10,7 +10,7 @@ from typing import ClassVar, Final, Literal, TypeAlias
 
 import msgspec
 
-from bus.errors import ConfigError, MalformedFrame
+from bus.errors import ConfigError, MalformedFrame, said
 from bus.events import Book, Source, Ticker, Trade
 from daemon.exchanges import coinbase_rest as rest
 from daemon.exchanges.answers import Stamp, unreadable
@@ -172,7 +172,7 @@ class Coinbase(Exchange):
             return handler(raw, recv, connection)
         except (MalformedFrame, *_UNDECODABLE) as error:
             self._doubt(raw, connection)
-            raise MalformedFrame(f"{error or type(error).__name__}"[:200]) from error
+            raise MalformedFrame(f"{said(error)}"[:200]) from error
 
     def _unrouted(self, raw: bytes, recv: int, connection: int) -> Events:
         """Find out what a frame is that does not begin with the name of a channel of data."""

@@ -6,7 +6,7 @@ from typing import Any
 import asyncpg
 
 from bus.clock import MICROSECOND, SECOND, Clock
-from bus.errors import StoreUnavailable
+from bus.errors import StoreUnavailable, said
 from bus.events import Gap
 
 COLUMNS = "id, exchange, symbol, channel, from_ts, to_ts, from_id, to_id, state, reason, ts, detected_at"
@@ -33,7 +33,7 @@ class Ledger:
         try:
             return await self._pool.fetch(f"select {COLUMNS} from feed_gaps where {condition}", argument)  # noqa: S608 # our own words
         except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
-            raise StoreUnavailable(f"cannot read the gaps: {error or type(error).__name__}") from error
+            raise StoreUnavailable(f"cannot read the gaps: {said(error)}") from error
 
     def _open(self, row: "asyncpg.Record") -> Gap:
         reason = row["reason"].partition("; ")[0]

@@ -13,11 +13,11 @@ from daemon.control.command import Arguments
 from daemon.exchanges.base import FeedKey
 
 _UNITS: Final = {"m": 60, "h": 3_600, "d": 86_400, "w": 604_800}
-_AGO: Final = re.compile(r"([1-9][0-9]{0,5})([mhdw])")
+_AGO: Final = re.compile(r"([1-9][0-9]{0,5})([mhdw])(?: ago)?")
 
 
 def moment(text: str, now: int) -> int:
-    """Return the time (ns) that a text means at the time `now`: ISO 8601 (UTC unless it says otherwise), or `30d` ago.
+    """Return the time (ns) that a text means at the time `now`: ISO 8601 (UTC if it does not say), or `30d ago`, `30d`.
 
     Raises ValueError with a sentence.
     """

@@ -9,7 +9,7 @@ import asyncpg
 from pydantic import JsonValue
 
 from bus.clock import Clock
-from bus.errors import RequestRefused, StoreUnavailable, UsageError
+from bus.errors import RequestRefused, StoreUnavailable, UsageError, said
 from bus.events import Candle, Event, Trade
 from daemon.collectors.interface import Collector
 from daemon.exchanges import contiguous
@@ -66,7 +66,7 @@ class Downloader:
         try:
             pool = await asyncpg.create_pool(self._dsn, min_size=0, max_size=jobs, timeout=CONNECT_TIMEOUT)
         except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
-            raise StoreUnavailable(f"the database cannot be reached: {error or type(error).__name__}") from error
+            raise StoreUnavailable(f"the database cannot be reached: {said(error)}") from error
         try:
             yield pool
         finally:

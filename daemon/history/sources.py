@@ -73,12 +73,7 @@ class Sources:
             await self._clock.sleep(LOOK)
 
 
-def configured_in(config: Config) -> Callable[[str], Exchange]:
-    """Return how each exchange is to be reached: as configured, or with its own defaults. Raises ConfigError."""
-    blocks = {exchange.name: exchange for exchange in config.exchanges}
-
-    def find(name: str) -> Exchange:
-        check(name)
-        return blocks.get(name) or Exchange(name=name)
-
-    return find
+def configured(config: Config, name: str) -> Exchange:
+    """Return how an exchange is to be reached: as configured, or with its own defaults. Raises ConfigError."""
+    check(name)
+    return next((exchange for exchange in config.exchanges if exchange.name == name), Exchange(name=name))

@@ -6,7 +6,7 @@ from typing import Any, Final, NamedTuple
 import asyncpg
 
 from bus.clock import MICROSECOND
-from bus.errors import StoreUnavailable
+from bus.errors import StoreUnavailable, said
 from daemon.exchanges.base import FeedKey
 from daemon.history.slices import Slice
 from handlers.persistence.instruments import learn_ids
@@ -23,6 +23,20 @@ select count(*) as count, min(id::int8) as first, max(id::int8) as last,
         order by ts desc, length(id) desc, id desc limit 1) as before,
     (select id::int8 from md.trades where instrument_id = $1 and ts >= $3 order by ts, length(id), id limit 1) as after
 from md.trades where instrument_id = $1 and ts >= $2 and ts < $3
+"""
+
+
+_AGAINST_MINUTES: Final = """
+select (extract(epoch from o.open_ts) * 1000000)::int8 * 1000 as ts, o.open, o.high, o.low, o.close, o.volume,
+    m.open as open_m, m.high as high_m, m.low as low_m, m.close as close_m, m.volume as volume_m
+from md.candles o cross join lateral (
+    select count(*) as minutes, (array_agg(open order by open_ts))[1] as open, max(high) as high, min(low) as low,
+        (array_agg(close order by open_ts desc))[1] as close, sum(volume) as volume
+    from md.candles where instrument_id = o.instrument_id and timeframe = '1m' and closed
+        and open_ts >= o.open_ts and open_ts < o.open_ts + $5
+) m
+where o.instrument_id = $1 and o.timeframe = $2 and o.closed and o.source <> 'derived' and o.open_ts >= $3
+    and o.open_ts < $4 and m.minutes = extract(epoch from $5) / 60 order by o.open_ts
 """
 
 
@@ -96,6 +110,16 @@ class Stored:
             await self._id(feed), "", _moment(start), _moment(end),
         )  # fmt: skip
 
+    async def against_minutes(self, feed: FeedKey, start: int, end: int, length: int) -> "list[asyncpg.Record]":
+        """Return the exchange's own candles of a length (ns) beside what its one-minute candles make of them.
+
+        Only those of which every minute is stored; the second values are named `open_m` and so on.
+        """
+        return await self._rows(
+            _AGAINST_MINUTES, await self._id(feed), feed.timeframe, _moment(start), _moment(end),
+            timedelta(microseconds=length // MICROSECOND),
+        )  # fmt: skip
+
     async def _id(self, feed: FeedKey) -> int:
         if feed.symbol not in self._ids:
             name = self._exchange, feed.symbol
@@ -118,4 +142,4 @@ def _moment(ns: int) -> datetime:
 
 
 def _unavailable(error: Exception) -> StoreUnavailable:
-    return StoreUnavailable(f"cannot read what is stored: {error or type(error).__name__}")
+    return StoreUnavailable(f"cannot read what is stored: {said(error)}")

@@ -1,11 +1,13 @@
 """Whether the history of a feed is complete in the database: by its grid, by ids, or against the exchange's candles."""
 
 from collections.abc import Iterable
+from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any, Final
 
 import msgspec
 
+from bus import timeframes
 from bus.clock import SECOND
 from bus.errors import RequestRefused
 from bus.events import Candle
@@ -17,6 +19,7 @@ from daemon.history.slices import Slice
 from daemon.history.stored import Stored
 
 MINUTE: Final = 60 * SECOND
+DAY: Final = 1_440 * MINUTE
 LISTED: Final = 20
 """Holes that a report lists one by one."""
 
@@ -31,6 +34,11 @@ class Check(msgspec.Struct, frozen=True):
     holes: list[tuple[int, int]] = []
     """The first of them: times in ns (trade ids where `by` is "ids"), both ends included."""
     reason: str = ""
+    compared: int = 0
+    """Longer candles that were compared with their minutes: those of which every minute is stored."""
+    differ: int = 0
+    differing: list[str] = []
+    """Which of them differ and in what, the first ones."""
 
     @property
     def complete(self) -> bool:
@@ -54,7 +62,10 @@ async def verify(
     if feed.timeframe:
         there = set(await stored.candles(feed, start, end))
         holes = [opening for opening in slices.openings(feed.timeframe, start, end) if opening not in there]
-        return Check(feed, "grid", len(there), len(holes), _ranges(holes, feed.timeframe), reason)
+        compared, unlike = await _against_minutes(stored, feed, start, end)
+        ranges = _ranges(holes, feed.timeframe)
+        counts = compared, len(unlike)
+        return Check(feed, "grid", len(there), len(holes), ranges, reason, *counts, unlike[:LISTED])
     standing = await stored.standing(Slice(feed, start, end, whole=False))
     if collector.name in contiguous():
         ranges = await stored.missing_ids(feed, start, end)
@@ -65,6 +76,22 @@ async def verify(
     except RequestRefused as error:
         return Check(feed, "nothing", standing.rows, 0, reason=reason or f"not verified: {error}")
     return Check(feed, "volume", standing.rows, len(differing), _ranges(differing, "1m"), reason)
+
+
+async def _against_minutes(stored: Stored, feed: FeedKey, start: int, end: int) -> tuple[int, list[str]]:
+    """Compare longer candles with what their minutes add up to."""
+    length = timeframes.following(feed.timeframe, 0)
+    if not MINUTE < length <= DAY:
+        return 0, []
+    rows = await stored.against_minutes(feed, start, end, length)
+    differing = []
+    for row in rows:
+        names = [name for name in ("open", "high", "low", "close", "volume") if row[name] != row[f"{name}_m"]]
+        if names:
+            opening = datetime.fromtimestamp(row["ts"] // SECOND, UTC).isoformat()
+            told = ", ".join(f"{name} {row[name]:f}, by its minutes {row[f'{name}_m']:f}" for name in names)
+            differing.append(f"{opening} {told}")
+    return len(rows), differing
 
 
 async def _differing(collector: Collector, stored: Stored, feed: FeedKey, start: int, end: int) -> list[int]:

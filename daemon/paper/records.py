@@ -1,12 +1,16 @@
 """Reads what is stored of paper trading."""
 
 import json
+from collections.abc import Iterable
 from datetime import datetime
 from decimal import Decimal
 from typing import Any, TypeAlias
 
 import asyncpg
 from pydantic import JsonValue
+
+from bus.errors import UsageError
+from daemon.nearest import did_you_mean
 
 Rows: TypeAlias = list[dict[str, Any]]
 
@@ -31,6 +35,20 @@ class Records:
             "left join lateral (select * from paper_equity e where e.portfolio = p.portfolio "
             "order by ts desc, seq desc limit 1) e on true order by p.state desc, p.portfolio"
         )
+
+    async def named(self, name: str) -> str:
+        """Return a portfolio's name; without one the only open one. Raises UsageError naming the nearest."""
+        known: dict[str, str] = {row["portfolio"]: row["state"] for row in await self.portfolios()}
+        if name in known:
+            return name
+        if name:
+            raise UsageError(f"there is no portfolio '{name}'{did_you_mean(name, known) or _list(known)}")
+        still_open = [portfolio for portfolio, state in known.items() if state == "open"]
+        if len(still_open) == 1:
+            return still_open[0]
+        if still_open:
+            raise UsageError(f"say which portfolio{_list(still_open)}")
+        raise UsageError("there is no portfolio yet: portfolio.create makes one")
 
     async def statistics(self, portfolio: str) -> dict[str, Any]:
         """Return the statistics as of the last fill or sample; empty before the first one."""
@@ -81,6 +99,10 @@ class Records:
             "where $2::int8 > 0 and back % greatest(1, ceil(n / greatest($2, 1)::numeric)::int8) = 0 order by ts, seq",
             portfolio, points,
         )  # fmt: skip
+
+
+def _list(names: Iterable[str]) -> str:
+    return f"; there are {', '.join(names) or 'none'}"
 
 
 def plain(value: Any) -> JsonValue:

@@ -10,8 +10,7 @@ from typing import Any, Final
 
 import asyncpg
 
-from bus.errors import StoreUnavailable, UsageError
-from daemon.nearest import did_you_mean
+from bus.errors import StoreUnavailable, UsageError, said
 from daemon.paper.page import page
 from daemon.paper.records import Records, Rows, plain
 
@@ -44,16 +43,14 @@ async def gather(dsn: str, name: str) -> Report:
     except asyncpg.UndefinedTableError:
         raise UsageError("nothing of paper trading is stored in this database yet: 'marketd run' prepares it") from None
     except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
-        raise StoreUnavailable(f"the database cannot be read: {error or type(error).__name__}") from error
+        raise StoreUnavailable(f"the database cannot be read: {said(error)}") from error
 
 
 async def _gather(records: Records, name: str) -> Report:
-    found = {row["portfolio"]: row for row in await records.portfolios()}
-    if name not in found:
-        known = f"; there are {', '.join(found) or 'none'}"
-        raise UsageError(f"there is no portfolio '{name}'{did_you_mean(name, found) or known}")
+    name = await records.named(name)
+    (portfolio,) = [row for row in await records.portfolios() if row["portfolio"] == name]
     return Report(
-        found[name],
+        portfolio,
         await records.statistics(name),
         drawdowns(await records.equity(name, POINTS)),
         await records.balances(name),

@@ -11,6 +11,7 @@ import structlog
 
 from bus.client import Client
 from bus.clock import MICROSECOND, Clock
+from bus.errors import said
 from daemon.prices.memory import LatestPrices, Statistics
 
 log = structlog.get_logger(__name__)
@@ -56,7 +57,7 @@ class PriceFeed:
             async with asyncio.timeout(DEADLINE):
                 rows = await self._pool.fetch(_QUERY)
         except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
-            log.warning("latest prices are not looked up", reason=str(error) or type(error).__name__)
+            log.warning("latest prices are not looked up", reason=said(error))
             return False
         for row in rows:
             day = Statistics(

@@ -59,8 +59,17 @@ class Manifest(msgspec.Struct, frozen=True):
 
 def known_tables() -> list[str]:
     """Return the tables that the migrations create, in that order: what refers to others comes behind them."""
-    created = re.compile(r"^create table (?:if not exists )?(\w+\.)?(\w+)", re.MULTILINE)
-    found = [match for migration in migrations() for match in created.findall(migration.sql)]
+    return _named_after("create table (?:if not exists )?")
+
+
+def seeded_tables() -> list[str]:
+    """Return the tables that the migrations put rows into: these have some in a new database, too."""
+    return _named_after("insert into ")
+
+
+def _named_after(words: str) -> list[str]:
+    statement = re.compile(rf"^{words}(\w+\.)?(\w+)", re.MULTILINE)
+    found = [match for migration in migrations() for match in statement.findall(migration.sql)]
     return [f"{schema or 'public.'}{name}" for schema, name in found]
 
 

@@ -9,7 +9,7 @@ from typing import Any, Final, Literal, TypeAlias
 import asyncpg
 
 from bus.clock import MICROSECOND
-from bus.errors import MarketdError, StoreUnavailable
+from bus.errors import MarketdError, StoreUnavailable, said
 
 Connection: TypeAlias = "asyncpg.Connection[Any]"
 Progress: TypeAlias = Callable[[int, int | None], None]
@@ -46,7 +46,7 @@ async def connected(dsn: str) -> AsyncIterator[Connection]:
     try:
         connection = await asyncpg.connect(dsn, timeout=CONNECT, command_timeout=QUERY, server_settings=_SETTINGS)
     except FAILURES as error:
-        raise StoreUnavailable(f"the database cannot be reached: {error or type(error).__name__}") from error
+        raise StoreUnavailable(f"the database cannot be reached: {said(error)}") from error
     try:
         yield connection
     except _NO_TABLES as error:
@@ -54,7 +54,7 @@ async def connected(dsn: str) -> AsyncIterator[Connection]:
             f"the database lacks what this marketd needs, run 'marketd migrate' first: {error}"
         ) from error
     except FAILURES as error:
-        raise StoreUnavailable(f"the database failed: {error or type(error).__name__}") from error
+        raise StoreUnavailable(f"the database failed: {said(error)}") from error
     finally:
         connection.terminate()  # everything wanted was committed before; a cancelled query must not be waited for
 

@@ -10,8 +10,17 @@ from typing import Final
 
 import msgspec
 
-from bus.errors import Permanent, UsageError
-from daemon.storage.backup import MANIFEST, VERSION, Manifest, Part, TableCopy, known_tables, stored_columns
+from bus.errors import Permanent, UsageError, said
+from daemon.storage.backup import (
+    MANIFEST,
+    VERSION,
+    Manifest,
+    Part,
+    TableCopy,
+    known_tables,
+    seeded_tables,
+    stored_columns,
+)
 from daemon.storage.database import STALL, Connection, Progress, connected
 from migrations.runner import migrate, migrations
 
@@ -37,6 +46,8 @@ async def restore(dsn: str, file: Path, progress: Progress) -> Manifest:
         # whoever would write meanwhile waits until everything stands
         await connection.execute(f"lock table {', '.join(known_tables())} in share row exclusive mode")
         await _refuse_rows(connection)
+        for table in {copy.name for copy in manifest.tables}.intersection(seeded_tables()):
+            await connection.execute(f"delete from {table}")  # noqa: S608 # our own names
         total, done = sum(copy.rows for copy in manifest.tables), 0
         progress(done, total)
         with tarfile.open(file, "r:") as archive:
@@ -59,7 +70,7 @@ def _check(file: Path) -> Manifest:
                 if member.name == MANIFEST:
                     text = content
     except _UNREADABLE as error:
-        raise DamagedBackup(f"{file} cannot be read as a backup: {error or type(error).__name__}") from error
+        raise DamagedBackup(f"{file} cannot be read as a backup: {said(error)}") from error
     if not text:
         raise DamagedBackup(f"{file} has no manifest: it is no backup, or was cut off")
     try:
@@ -91,7 +102,7 @@ def _refuse_newer(file: Path, manifest: Manifest) -> None:
 
 
 async def _refuse_rows(connection: Connection) -> None:
-    for table in known_tables():
+    for table in [table for table in known_tables() if table not in seeded_tables()]:
         if await connection.fetchval(f"select exists (select from {table})"):  # noqa: S608 # our own names
             raise UsageError(f"the database holds rows already (in {table}): restore into an empty one")
 

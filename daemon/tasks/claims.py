@@ -6,7 +6,7 @@ from typing import Any, Final, Self
 
 import asyncpg
 
-from bus.errors import StoreUnavailable
+from bus.errors import StoreUnavailable, said
 
 TIMEOUT: Final = 10.0
 _KEY: Final = "hashtextextended('marketd task ' || $1, 0)"
@@ -77,4 +77,4 @@ class Claims:
 
 
 def _unavailable(error: Exception) -> StoreUnavailable:
-    return StoreUnavailable(f"tasks cannot be claimed: {error or type(error).__name__}")
+    return StoreUnavailable(f"tasks cannot be claimed: {said(error)}")

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Mapping
 from contextlib import AsyncExitStack
+from functools import partial
 from random import Random
 from typing import Final
 
@@ -16,13 +17,14 @@ from bus.errors import StoreUnavailable
 from bus.redis import RedisBus
 from daemon.config import Config
 from daemon.history.download import Downloader
-from daemon.history.sources import Sources, configured_in
+from daemon.history.sources import Sources, configured
 from daemon.servers import serve
 from daemon.storage.kinds import Storekeeping
 from daemon.storage.retention import policy_of
 from daemon.tasks.kinds import kinds
 from daemon.tasks.ledger import TaskLedger, TaskRecord
 from daemon.tasks.runner import TaskRunner
+from daemon.tasks.telling import on_bus
 from migrations.runner import migrate
 
 LOOK: Final = 0.2
@@ -42,13 +44,13 @@ async def run_here(config: Config, kind: str, args: Mapping[str, JsonValue]) -> 
         bus = await RedisBus.open(urls.redis, prefix=config.bus.prefix, clock=clock, random=random)
         stack.push_async_callback(bus.close)
         pool = await stack.enter_async_context(asyncpg.create_pool(urls.dsn, min_size=0, max_size=2, timeout=10))
-        sources = Sources({}, configured_in(config), bus.state, clock, random)
+        sources = Sources({}, partial(configured, config), bus.state, clock, random)
         storekeeping = Storekeeping(urls.dsn, config.data_dir, lambda: policy_of(config.retention), clock)
         known = kinds(Downloader(urls.dsn, sources, clock), storekeeping)
         known.find(kind).parse(args)
         ledger = TaskLedger(pool)
-        identity = await ledger.submit(kind, args)
-        runner = TaskRunner(known, ledger, urls.dsn, bus.publish, clock, random, only=identity)
+        identity = (await ledger.submit(kind, args)).id
+        runner = TaskRunner(known, ledger, urls.dsn, on_bus(bus.publish, clock), clock, random, only=identity)
         running = asyncio.create_task(runner.run())
         try:
             return await _follow(ledger, identity, running, clock)

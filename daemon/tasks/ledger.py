@@ -4,20 +4,20 @@ import json
 import uuid
 from collections.abc import Mapping
 from datetime import datetime
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import asyncpg
 import msgspec
 from pydantic import JsonValue
 
 from bus.clock import MICROSECOND, SECOND
-from bus.errors import StoreUnavailable, UsageError
+from bus.errors import StoreUnavailable, UsageError, said
 from bus.events import TaskState
 
 UNFINISHED: Final = ("queued", "running")
 TIMEOUT: Final = 10.0
 FAILURES: Final = (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError)
-_COLUMNS: Final = "id, kind, state, done, total, args, rate, seconds_left, result, error, cancel, created_at, ts"
+_COLUMNS: Final = "id, kind, state, done, total, args, rate, seconds_left, result, error, cancel, asker, created_at, ts"
 
 
 class TaskRecord(msgspec.Struct, frozen=True):
@@ -36,6 +36,8 @@ class TaskRecord(msgspec.Struct, frozen=True):
     """Why it failed, or what it waits for."""
     cancel: bool
     """Whether somebody wants it to end."""
+    asker: Mapping[str, str] | None
+    """Which command asked for it, None where it was no command: to be answered."""
     created: int
     ts: int
 
@@ -45,30 +47,45 @@ class TaskRecord(msgspec.Struct, frozen=True):
         return self.state not in UNFINISHED
 
 
+class Submitted(NamedTuple):
+    """A task that was asked for; `new`: it was not under way already."""
+
+    id: str
+    new: bool
+
+
 class TaskLedger:
     """All raise StoreUnavailable."""
 
     def __init__(self, pool: "asyncpg.Pool[Any]") -> None:
         self._pool = pool
 
-    async def submit(self, kind: str, args: Mapping[str, JsonValue]) -> str:
-        """Ask for a task and return its id; of one with the same arguments that is not finished, its id."""
+    async def submit(
+        self, kind: str, args: Mapping[str, JsonValue], asker: Mapping[str, str] | None = None
+    ) -> Submitted:
+        """Ask for a task; one with the same arguments that is not finished stands for it."""
         spelled = json.dumps(dict(args))
         while True:
             identity = await self._value(
-                "insert into tasks (id, kind, state, done, args, ts) values ($1, $2, 'queued', 0, $3::jsonb, now()) "
+                "insert into tasks (id, kind, state, done, args, asker, ts) "
+                "values ($1, $2, 'queued', 0, $3::jsonb, $4::jsonb, now()) "
                 "on conflict (kind, md5(args::text)) where state in ('queued', 'running') do nothing returning id",
-                uuid.uuid4().hex[:12], kind, spelled,
-            ) or await self._value(
+                uuid.uuid4().hex[:12], kind, spelled, None if asker is None else json.dumps(dict(asker)),
+            )  # fmt: skip
+            if identity is not None:
+                return Submitted(identity, new=True)
+            identity = await self._value(
                 "select id from tasks where kind = $1 and args = $2::jsonb and state in ('queued', 'running')",
                 kind, spelled,
             )  # fmt: skip
             if identity is not None:  # else the other one has just finished
-                return str(identity)
+                return Submitted(identity, new=False)
 
     async def unfinished(self) -> list[TaskRecord]:
-        """Return what is to be done, oldest first."""
-        return await self._records("state in ('queued', 'running') order by created_at, id")
+        """Return what is to be done, oldest first; not before whoever asked has heard that it was accepted."""
+        return await self._records(
+            "state in ('queued', 'running') and created_at < now() - interval '200 ms' order by created_at, id"
+        )
 
     async def get(self, identity: str) -> TaskRecord:
         """Return a task. Raises UsageError where there is none."""
@@ -129,13 +146,14 @@ class TaskLedger:
 
 
 def _unavailable(error: Exception) -> StoreUnavailable:
-    return StoreUnavailable(f"the table of tasks cannot be used: {error or type(error).__name__}")
+    return StoreUnavailable(f"the table of tasks cannot be used: {said(error)}")
 
 
 def _record(row: "asyncpg.Record") -> TaskRecord:
     return TaskRecord(
         row["id"], row["kind"], row["state"], row["done"], row["total"], json.loads(row["args"]), row["rate"],
         row["seconds_left"], None if row["result"] is None else json.loads(row["result"]), row["error"], row["cancel"],
+        None if row["asker"] is None else json.loads(row["asker"]),
         _ns(row["created_at"]), _ns(row["ts"]),
     )  # fmt: skip
 

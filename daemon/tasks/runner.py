@@ -1,16 +1,17 @@
 """Runs tasks: takes those that nobody runs, tells how far they are, ends those that are to be cancelled."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable
 from random import Random
 from typing import Final, TypeAlias
 
+import msgspec
 import structlog
 from pydantic import JsonValue
 
 from bus.clock import Clock
-from bus.errors import BusUnavailable, MarketdError, Retryable, StoreUnavailable
-from bus.events import Event, Task, TaskState
+from bus.errors import MarketdError, Retryable, StoreUnavailable
+from bus.events import TaskState
 from daemon.resilience.backoff import Backoff
 from daemon.tasks.claims import Claims
 from daemon.tasks.kind import Kinds
@@ -27,10 +28,10 @@ AT_ONCE: Final = 4
 """Tasks that one process runs at a time; each bounds its own parallel jobs."""
 ATTEMPTS: Final = 8
 """Failures in a row without any progress after which what can be tried again is given up."""
-TELL_DEADLINE: Final = 5.0
 
 Outcome: TypeAlias = tuple[TaskState, JsonValue, str]
-Publish: TypeAlias = Callable[[Sequence[Event]], Awaitable[None]]
+Tell: TypeAlias = Callable[[TaskRecord], Awaitable[None]]
+"""Tells others how a task stands."""
 
 
 class TaskRunner:
@@ -40,13 +41,13 @@ class TaskRunner:
     """
 
     def __init__(
-        self, kinds: Kinds, ledger: TaskLedger, dsn: str, publish: Publish, clock: Clock, random: Random,
+        self, kinds: Kinds, ledger: TaskLedger, dsn: str, tell: Tell, clock: Clock, random: Random,
         only: str | None = None,
     ) -> None:  # fmt: skip
         self._kinds = kinds
         self._ledger = ledger
         self._dsn = dsn
-        self._publish = publish
+        self._tell = tell
         self._clock = clock
         self._random = random
         self._only = only
@@ -112,7 +113,7 @@ class TaskRunner:
                     raise
         state, result, error = outcome
         await self._ledger.finish(record.id, state, result, error)
-        await self._tell(record, state, progress)
+        await self._tell(_as_of(record, progress, state, result, error))
         log.info("task ended", task=record.id, kind=record.kind, state=state, reason=error)
 
     async def _attempts(self, record: TaskRecord, progress: Progress) -> Outcome:
@@ -144,7 +145,7 @@ class TaskRunner:
         try:
             while not work.done():
                 await self._note(record, progress, "")
-                await self._tell(record, "running", progress)
+                await self._tell(_as_of(record, progress, "running", None, ""))
                 await asyncio.wait({work}, timeout=BEAT)
             return work.result()
         finally:
@@ -160,14 +161,11 @@ class TaskRunner:
         except StoreUnavailable as unavailable:
             log.warning("progress not written", task=record.id, reason=str(unavailable))
 
-    async def _tell(self, record: TaskRecord, state: TaskState, progress: Progress) -> None:
-        """Say on the system stream how far a task is; the row is what counts."""
-        event = Task(
-            self._clock.now(), record.id, record.kind, state, progress.done, progress.total, progress.rate,
-            progress.seconds_left if state == "running" else None,
-        )  # fmt: skip
-        try:
-            async with asyncio.timeout(TELL_DEADLINE):
-                await self._publish([event])
-        except (BusUnavailable, TimeoutError) as error:
-            log.warning("progress not told", task=record.id, reason=str(error) or "no room")
+
+def _as_of(record: TaskRecord, progress: Progress, state: TaskState, result: JsonValue, error: str) -> TaskRecord:
+    """Return a task as it stands now."""
+    left = progress.seconds_left if state == "running" else None
+    return msgspec.structs.replace(
+        record, state=state, done=progress.done, total=progress.total, rate=progress.rate, seconds_left=left,
+        result=result, error=error,
+    )  # fmt: skip

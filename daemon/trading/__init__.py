@@ -1,5 +1,5 @@
 """Where orders go: paper trading or an exchange, behind one interface; a portfolio says which."""
 
-from daemon.trading.service import Services, TradingService
+from daemon.trading.service import LiveTrading, Services, TradingService
 
-__all__ = ["Services", "TradingService"]
+__all__ = ["LiveTrading", "Services", "TradingService"]

@@ -1,4 +1,4 @@
-"""One account on an exchange, over ccxt: what goes out and what comes back are decimal strings."""
+"""One account on an exchange, over ccxt. What goes out are the decimal strings that were asked for."""
 
 import asyncio
 from collections.abc import Callable, Mapping
@@ -104,10 +104,19 @@ class Account:
         """Cancel an order."""
         await self._request("cancel_order", order["id"], order["symbol"])
 
-    async def balances(self) -> dict[str, dict[str, Any]]:
-        """Return what the account owns of each asset: total, free and used."""
+    async def balances(self) -> list[dict[str, str]]:
+        """Return what the account owns of each asset, as far as it owns any."""
         found = await self._request("fetch_balance")
-        return {asset: found[asset] for asset, total in found["total"].items() if total}
+        return [
+            {
+                "asset": asset,
+                "total": str(total),
+                "locked": str(found["used"].get(asset)),
+                "free": str(found["free"].get(asset)),
+            }
+            for asset, total in sorted(found["total"].items())
+            if total
+        ]
 
     def _client(self) -> Any:
         if self._ccxt is None:

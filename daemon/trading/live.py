@@ -50,6 +50,34 @@ class LiveService:
         finally:
             await self._account.close()
 
+    def described(self) -> Result:
+        """Return what `portfolio.list` says."""
+        state = "dry run" if self._settings.dry_run else "open"
+        return {
+            "portfolio": self._settings.portfolio, "state": state if self._settings.enabled else "not enabled",
+            "mode": "live", "exchange": self._settings.exchange,
+        }  # fmt: skip
+
+    async def open_orders(self, portfolio: str, symbol: str, limit: int) -> list[Result]:  # noqa: ARG002 # it has one
+        """See `TradingService.open_orders`."""
+        self._permit()
+        orders = sorted(
+            await self._account.open_orders(symbol or None), key=lambda o: o["timestamp"] or 0, reverse=True
+        )
+        return [
+            {
+                "id": order["clientOrderId"] or order["id"], "symbol": order["symbol"], "side": order["side"],
+                "type": order["type"], "quantity": str(order["amount"]), "filled": str(order["filled"]),
+                "price": str(order["price"]), "status": order["status"],
+            }
+            for order in orders[:limit]
+        ]  # fmt: skip
+
+    async def balances(self, portfolio: str) -> list[Result]:  # noqa: ARG002 # it has one
+        """See `TradingService.balances`."""
+        self._permit()
+        return await self._account.balances()
+
     async def submit(self, portfolio: str, order: Mapping[str, Any]) -> Result:
         """See `TradingService.submit`; market and limit orders."""
         self._permit()

@@ -10,6 +10,14 @@ Result: TypeAlias = dict[str, Any]
 class TradingService(Protocol):
     """Carries out orders. Every method raises Rejected for what is refused, and MarketdError where nobody answers."""
 
+    async def open_orders(self, portfolio: str, symbol: str, limit: int) -> list[Result]:
+        """Return the open orders, of one symbol if that is not empty, the newest first."""
+        ...
+
+    async def balances(self, portfolio: str) -> list[Result]:
+        """Return what is owned of each asset: `asset total locked free`."""
+        ...
+
     async def submit(self, portfolio: str, order: Mapping[str, Any]) -> Result:
         """Place an order, in the words of `handlers.paper.orders.OrderRequest`; an empty `id` is made up."""
         ...
@@ -35,10 +43,18 @@ class TradingService(Protocol):
         ...
 
 
+class LiveTrading(TradingService, Protocol):
+    """What trades for real, in the name of one portfolio."""
+
+    def described(self) -> Result:
+        """Return the portfolio with what is configured of it."""
+        ...
+
+
 class Services:
     """Finds the service that a portfolio trades with: `live` by its name, every other one is virtual."""
 
-    def __init__(self, paper: TradingService, live: Mapping[str, TradingService]) -> None:
+    def __init__(self, paper: TradingService, live: Mapping[str, LiveTrading]) -> None:
         self.paper = paper
         self.live = live
 

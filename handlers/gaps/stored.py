@@ -6,7 +6,7 @@ import asyncpg
 
 from bus import timeframes
 from bus.clock import MICROSECOND
-from bus.errors import StoreUnavailable
+from bus.errors import StoreUnavailable, said
 from handlers.gaps.books import BookLine
 from handlers.gaps.interruptions import Interruption
 from handlers.gaps.ranges import IdLine
@@ -70,9 +70,7 @@ class Stored:
             row = await self._last(key, recv)
         except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
             await self.close()
-            raise StoreUnavailable(
-                f"cannot ask where {'|'.join(key)} stood: {error or type(error).__name__}"
-            ) from error
+            raise StoreUnavailable(f"cannot ask where {'|'.join(key)} stood: {said(error)}") from error
         return None if row is None else _taken_up(key, row)
 
     async def close(self) -> None:

@@ -139,9 +139,11 @@ _NEWER_CANDLE = (
     "do update set ts = excluded.ts, open = excluded.open, high = excluded.high, low = excluded.low, "
     "close = excluded.close, volume = excluded.volume, trades = excluded.trades, closed = excluded.closed, "
     "recv_ns = excluded.recv_ns, source = excluded.source "
-    "where (excluded.closed, excluded.recv_ns) > (candles.closed, candles.recv_ns)"
+    "where (excluded.closed, excluded.source <> 'derived', excluded.recv_ns) "
+    "> (candles.closed, candles.source <> 'derived', candles.recv_ns)"
 )
-"""A candle grows until it is closed; a closed one is never overwritten by an open one, nor by an older one."""
+"""A candle grows until it is closed; a closed one is never overwritten by an open one, the exchange's own never by one
+that we have built, and none by an older one."""
 _NEWER_GAP = (
     "do update set from_ts = excluded.from_ts, to_ts = excluded.to_ts, from_id = excluded.from_id, "
     "to_id = excluded.to_id, state = excluded.state, reason = excluded.reason, ts = excluded.ts "
@@ -162,7 +164,7 @@ TABLES: Final[dict[type[Event], Table]] = {
     Candle: Table(
         "md", "candles", ("instrument_id", "timeframe", "open_ts", "ts", "open", "high", "low", "close", "volume",
         "trades", "closed", "recv_ns", "source"), ("instrument_id", "timeframe", "open_ts"), _candle, _NEWER_CANDLE,
-        "closed desc, recv_ns desc, ctid",
+        "closed desc, source <> 'derived' desc, recv_ns desc, ctid",
     ),
     Funding: Table(
         "md", "funding_rates", ("instrument_id", "ts", "rate", "next_ts", "recv_ns", "source"), _ID_TS_RECV, _funding

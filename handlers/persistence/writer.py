@@ -10,7 +10,7 @@ import asyncpg
 
 from bus import metrics
 from bus.clock import Clock
-from bus.errors import StoreUnavailable
+from bus.errors import StoreUnavailable, said
 from bus.events import Event
 from bus.handler import Position
 from handlers.persistence import transaction
@@ -106,7 +106,7 @@ class Writer:
         if isinstance(error, Exception) and (
             dead or isinstance(error, OSError | asyncpg.InternalClientError) or _is_misuse(error)
         ):
-            return f"the database cannot be reached: {error or type(error).__name__}"
+            return f"the database cannot be reached: {said(error)}"
         return None
 
     async def _transaction(

@@ -133,7 +133,9 @@ def candle_off_grid(candle: Candle, _: SymbolMemory) -> str | None:
 
 
 def candle_changed(candle: Candle, memory: SymbolMemory) -> str | None:
-    """A closed candle came again with other values."""
+    """A closed candle came again with other values; those that we build are corrected."""
+    if candle.source == "derived":
+        return None
     before = memory.candles.get((candle.timeframe, candle.open_ts))
     if candle.closed and before is not None and before != values(candle):
         return f"the {candle.timeframe} candle of {candle.open_ts} was {before} and is {values(candle)}"

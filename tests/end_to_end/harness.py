@@ -10,8 +10,9 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import pytest
@@ -49,10 +50,11 @@ def get(url: str) -> tuple[int, str]:
 
 
 class Marketd:
-    """One data directory with its configuration, and the daemon on it."""
+    """One data directory with its configuration, and the daemon on it; `variables` are its environment's own."""
 
-    def __init__(self, home: Path) -> None:
+    def __init__(self, home: Path, variables: Mapping[str, str] = MappingProxyType({})) -> None:
         self.home = home
+        self.variables = variables
         self.http = f"http://127.0.0.1:{free_port()}"
         self.config = home / "marketd.toml"
         self.log = home / "daemon.log"
@@ -67,7 +69,8 @@ class Marketd:
 
     def environment(self) -> dict[str, str]:
         kept = {key: value for key, value in os.environ.items() if not key.startswith("MARKETD_")}
-        return kept | {"MARKETD_CONFIG": str(self.config), "PYTHONPATH": str(Path(__file__).parents[2])}
+        ours = {"MARKETD_CONFIG": str(self.config), "PYTHONPATH": str(Path(__file__).parents[2])}
+        return {**kept, **ours, **self.variables}
 
     def start(self, *options: str) -> "Marketd":
         with self.log.open("ab") as log:

@@ -51,7 +51,7 @@ def test_check_and_exchange_test_say_what_works_and_what_does_not(marketd: Marke
     assert tested.returncode == 0
     assert "delivers" in tested.stdout
     unknown = marketd.run("exchange", "test", "binanse")
-    assert unknown.returncode == 78
+    assert unknown.returncode == 2
     assert "binance" in unknown.stderr
     listed = marketd.run("exchange", "list")
     assert "binance" in listed.stdout

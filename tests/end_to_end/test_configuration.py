@@ -32,8 +32,13 @@ def reply(redis: "Redis[bytes]", identity: str) -> dict[str, Any]:
     return wait_until("the reply", find)
 
 
-def downs(redis: "Redis[bytes]", exchange: str) -> list[dict[str, Any]]:
-    return [e for e in told(redis) if e["type"] == "feed" and e["exchange"] == exchange and e["state"] == "down"]
+def downs(redis: "Redis[bytes]", exchange: str) -> list[str]:
+    """The feeds of an exchange that were said to be down, and why; a book that starts anew does that on its own."""
+    return [
+        f"{e['symbol']} {e['channel']}: {e['reason']}"
+        for e in told(redis)
+        if e["type"] == "feed" and e["exchange"] == exchange and e["state"] == "down" and e["channel"] != "book"
+    ]
 
 
 def test_of_two_writers_who_have_seen_the_same_version_one_wins(marketd: Marketd):

@@ -65,6 +65,21 @@ def stored_candles(dsn: str, symbol: str) -> dict[int, Row]:
     }
 
 
+def send(url: str, command: str, args: dict[str, Any], identity: str) -> None:
+    """Send a command as any Redis client would."""
+    with Redis.from_url(url) as redis:
+        redis.xadd("md:commands", {"command": command, "args": json.dumps(args), "id": identity})
+
+
+def replies(url: str, identity: str) -> list[dict[str, str]]:
+    with Redis.from_url(url, decode_responses=True) as redis:
+        return [fields for _, fields in redis.xrange("md:replies") if fields["id"] == identity]
+
+
+def ends(url: str, identity: str) -> list[dict[str, str]]:
+    return [reply for reply in replies(url, identity) if reply["status"] in {"done", "failed", "rejected"}]
+
+
 def count(dsn: str) -> int:
     return int(rows(dsn, "select count(*) as n from candles")[0]["n"])
 
@@ -131,11 +146,13 @@ def test_a_backfill_in_a_daemon_goes_on_after_kill_9_and_ends_when_it_is_told_to
     until = datetime.now(UTC).replace(second=0, microsecond=0) - timedelta(minutes=2)
     since = until - timedelta(days=9)
     symbols = SYMBOLS[:4]
-    started = ctl(
-        marketd, "backfill.start", "exchange=binance", f"symbols={json.dumps(symbols)}", f"since={since.isoformat()}",
-        f"until={until.isoformat()}", "jobs=1",
-    )  # fmt: skip
-    assert started["state"] in {"queued", "running"}
+    asked = {
+        "exchange": "binance", "symbols": symbols, "since": since.isoformat(), "until": until.isoformat(), "jobs": 1
+    }  # fmt: skip
+    send(marketd.urls()["redis"], "backfill.start", asked, "my-backfill")
+    (first, *_) = wait_until("it is accepted", lambda: replies(marketd.urls()["redis"], "my-backfill"))
+    assert first["status"] == "accepted"
+    started = json.loads(first["result"])
     for done in (3, 20):
         dsn = marketd.urls()["dsn"]
         far = "select 1 from tasks where id = $1 and done >= $2"
@@ -148,14 +165,31 @@ def test_a_backfill_in_a_daemon_goes_on_after_kill_9_and_ends_when_it_is_told_to
     compare(exchange, urls["dsn"], symbols, since, until)
     task = ctl(marketd, "task.get", f"id={started['id']}")
     assert task["result"]["complete"]
-    redis = Redis.from_url(urls["redis"])
-    wait_until("its end is told", lambda: b"done" in b"".join(f[b"events"] for _, f in redis.xrevrange("md:system")))
-    redis.close()
+    told = wait_until("its end is told", lambda: ends(urls["redis"], "my-backfill"))
+    assert [reply["status"] for reply in told] == ["done"]
+    assert json.loads(told[0]["result"])["result"] == task["result"]
+    assert any(reply["status"] == "progress" for reply in replies(urls["redis"], "my-backfill"))
+    send(urls["redis"], "backfill.start", asked, "my-backfill")
+    wait_until("the same command gets the same last word", lambda: ends(urls["redis"], "my-backfill") == told * 2)
 
-    other = ctl(marketd, "backfill.start", "exchange=binance", 'symbols=["ETH/BTC"]', "since=2010-01-01")
+    followed = marketd.run(
+        "ctl", "backfill.start", "exchange=binance", f"symbols={json.dumps(symbols)}", f"since={since.isoformat()}"
+    )
+    assert followed.returncode == 0, followed.stderr
+    assert "accepted" in followed.stdout
+    assert "complete: true" in followed.stdout
+
+    send(urls["redis"], "backfill.start", {**asked, "since": "2010-01-01"}, "too-much")
+    (first, *_) = wait_until("it is accepted", lambda: replies(urls["redis"], "too-much"))
+    other = json.loads(first["result"])
     wait_until("it runs", lambda: ctl(marketd, "task.get", f"id={other['id']}")["state"] != "queued")
     ctl(marketd, "task.cancel", f"id={other['id']}")
-    asked = time.monotonic()
+    asked_at = time.monotonic()
     query = "select 1 from tasks where id = $1 and state = 'cancelled'"
     wait_until("it is cancelled", lambda: rows(urls["dsn"], query, other["id"]), 5)
-    assert time.monotonic() - asked < 1.5
+    assert time.monotonic() - asked_at < 1.5
+    (last,) = wait_until("its end is told", lambda: ends(urls["redis"], "too-much"))
+    logged = "select 1 from command_log where id = $1 and status = $2 and finished_at > ts"
+    for identity, status in (("my-backfill", "done"), ("too-much", "failed")):
+        wait_until("its outcome is kept", lambda i=identity, s=status: rows(urls["dsn"], logged, i, s))
+    assert (last["status"], json.loads(last["error"])["code"]) == ("failed", "cancelled")

@@ -1,103 +1,16 @@
-"""What breaks other projects, at a real daemon: each case once, seen in tables, streams, metrics and at the exchange.
+"""What breaks other projects: messages that are wrong or missing. One daemon serves all cases."""
 
-One daemon serves all cases but the last ones; each has symbols of its own.
-"""
-
-import asyncio
-import signal
-import tempfile
-import time
-from collections.abc import Callable, Iterator
-from decimal import Decimal
 from itertools import pairwise
-from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
-import asyncpg
 import msgpack
 import pytest
-from prometheus_client.parser import text_string_to_metric_families
-from redis import Redis
 
-from tests.end_to_end.harness import Marketd, Simulated, get, wait_until
+from tests.end_to_end.harness import wait_until
+from tests.faults.running import Running
+from tests.faults.test_redis_away import rss
 
-SYMBOLS = '["BTC/USDT", "ETH/USDT", "SOL/USDT", "BNB/USDT", "XRP/USDT", "ETH/BTC"]'
-
-
-class Running(NamedTuple):
-    """A daemon on a simulated exchange."""
-
-    marketd: Marketd
-    exchange: Simulated
-    redis: "Redis[bytes]"
-    dsn: str
-
-    def rows(self, query: str, *arguments: Any) -> list[Any]:
-        async def fetch() -> list[Any]:
-            connection = await asyncpg.connect(self.dsn)
-            try:
-                return list(await connection.fetch(query, *arguments))
-            finally:
-                await connection.close()
-
-        return asyncio.run(fetch())
-
-    def metric(self, name: str, **labels: str) -> float:
-        families = text_string_to_metric_families(get(f"{self.marketd.http}/metrics")[1])
-        samples = (sample for family in families for sample in family.samples)
-        return sum(s.value for s in samples if s.name == name and labels.items() <= s.labels.items())
-
-    def events(self, channel: str, symbol: str, since: bytes = b"-") -> list[dict[str, Any]]:
-        """The events of a symbol since a stream position."""
-        frames = self.redis.xrange(f"md:binance:{channel}", "(" + since.decode() if since != b"-" else "-")
-        events = (event for _, fields in frames for event in msgpack.unpackb(fields[b"events"]))
-        return [event for event in events if event["symbol"] == symbol]
-
-    def snapshots(self, symbol: str, since: bytes) -> list[dict[str, Any]]:
-        return [event for event in self.events("book", symbol, since) if event["kind"] == "snapshot"]
-
-    def position(self, channel: str) -> bytes:
-        return self.redis.xrevrange(f"md:binance:{channel}", count=1)[0][0]
-
-    def printed(self, symbol: str, first: int) -> dict[int, tuple[Decimal, Decimal]]:
-        log = self.exchange.control(f"log?symbol={symbol.replace('/', '')}&from_id={first}")
-        return {number: (Decimal(price), Decimal(amount)) for number, price, amount, *_ in log}
-
-    def whole(self, symbol: str) -> bool:
-        """Whether every trade that was printed up to the newest one stored is stored, with its values."""
-        rows = self.rows("select id, price, amount from trades where symbol = $1", symbol)
-        stored = {int(row["id"]): (row["price"], row["amount"]) for row in rows}
-        printed = self.printed(symbol, min(stored))
-        return stored == {number: value for number, value in printed.items() if number <= max(stored)}
-
-    def gaps(self, symbol: str, channel: str) -> list[Any]:
-        return self.rows("select * from feed_gaps where symbol = $1 and channel = $2", symbol, channel)
-
-
-@pytest.fixture(scope="module")
-def running() -> Iterator[Running]:
-    with tempfile.TemporaryDirectory(prefix="mdf-", ignore_cleanup_errors=True) as folder:
-        exchange, marketd = Simulated(1_000), Marketd(Path(folder))
-        marketd.configure(exchange.exchange(SYMBOLS))
-        try:
-            marketd.start().ready()
-            urls = marketd.urls()
-            redis = Redis.from_url(urls["redis"])
-            made = Running(marketd, exchange, redis, urls["dsn"])
-            count = "select count(distinct symbol) from trades"
-            wait_until("all symbols are stored", lambda: made.rows(count)[0][0] == 6)
-            yield made
-            redis.close()
-        finally:
-            marketd.stop(deadline=30)
-            exchange.close()
-
-
-@pytest.fixture(autouse=True)
-def _well_again(request: pytest.FixtureRequest) -> Iterator[None]:
-    yield
-    if "running" in request.fixturenames:
-        request.getfixturevalue("running").exchange.control("faults", "DELETE")
+TRADE = '{"e":"trade","E":1700000000000,"s":"SOLUSDT","t":1,"p":"PRICE","q":"1","T":1700000000000,"m":true,"M":true}'
 
 
 def test_a_break_in_one_book_concerns_that_symbol_alone(running: Running):
@@ -131,7 +44,7 @@ def test_ids_that_start_again_lower_are_a_new_beginning_of_that_book(running: Ru
 
 def test_a_book_that_stays_crossed_is_noticed_and_begun_anew(running: Running):
     since = running.position("book")
-    running.exchange.fault("crossed_book", symbol="ETH/BTC", count=1)
+    running.exchange.fault("crossed_book", symbol="ETH/BTC", seconds=30)
     wait_until(
         "the rule speaks",
         lambda: running.rows("select * from quality_flags where symbol = 'ETH/BTC' and rule = 'stuck_crossed_book'"),
@@ -151,8 +64,46 @@ def test_trades_that_do_not_arrive_are_fetched(running: Running, kind: str):
     assert running.metric("marketd_connects_total") == connects
     if kind != "drop":
         assert running.metric("marketd_frames_malformed_total", exchange="binance") >= 6
-        dead = [each for _, fields in running.redis.xrange("md:dead") for each in msgpack.unpackb(fields[b"events"])]
-        assert sum(each["handler"] == "parse" for each in dead) >= 6
+        assert sum(each["handler"] == "parse" for each in letters(running)) >= 6
+
+
+def letters(running: Running) -> list[dict[str, Any]]:
+    """Every dead letter on the bus."""
+    return [each for _, fields in running.redis.xrange("md:dead") for each in msgpack.unpackb(fields[b"events"])]
+
+
+@pytest.mark.parametrize(
+    ("text", "times"),
+    [
+        ("[", 100_000),
+        ("\x00\x01\x02\x7f\xff", 1_000),
+        *[(TRADE.replace("PRICE", price), 1) for price in ("NaN", "Infinity", "1e400", "-1", "0", "")],
+        (TRADE.replace('"PRICE"', "null"), 1),
+    ],
+    ids=["nested", "binary", "NaN", "Infinity", "1e400", "negative", "zero", "empty", "null"],
+)
+def test_a_frame_that_is_no_data_is_set_aside_and_costs_itself_alone(running: Running, text: str, times: int):
+    connects, before = running.metric("marketd_connects_total"), len(letters(running))
+    malformed = running.metric("marketd_frames_malformed_total", exchange="binance")
+    number = running.exchange.fault("replace", symbol="SOL/USDT", channel="trade", count=2, text=text, times=times)
+    wait_until("it has struck", lambda: running.exchange.fired(number) == 2)
+    wait_until("it is kept", lambda: len(letters(running)) == before + 2)
+    for letter in letters(running)[before:]:
+        assert letter["handler"] == "parse"
+        assert text.encode() in letter["payload"]
+    assert running.metric("marketd_frames_malformed_total", exchange="binance") == malformed + 2
+    assert running.metric("marketd_connects_total") == connects
+
+
+def test_a_frame_of_50_mb_is_refused_and_costs_no_trade(running: Running):
+    connects, before = running.metric("marketd_connects_total"), len(letters(running))
+    memory = rss(running.marketd.process.pid)
+    running.exchange.fault("replace", symbol="SOL/USDT", channel="trade", count=1, text="x", times=50_000_000)
+    wait_until("it is said", lambda: any("too big" in letter["reason"] for letter in letters(running)[before:]))
+    wait_until("it connects again", lambda: running.metric("marketd_connects_total") > connects)
+    assert rss(running.marketd.process.pid) < memory + 50e6
+    wait_until("no gap is left", lambda: {gap["state"] for gap in running.gaps("SOL/USDT", "trade")} == {"filled"}, 60)
+    wait_until("every trade is stored", lambda: running.whole("SOL/USDT"))
 
 
 @pytest.mark.parametrize("kind", ["duplicate", "reorder"])
@@ -201,54 +152,3 @@ def test_a_slow_symbol_holds_up_nobody_else(running: Running):
     wait_until("another symbol's quotes come", lambda: len(running.events("ticker", "ETH/USDT", since)) > 100, 3)
     assert running.metric("marketd_publish_queue_events") < 1_000
     wait_until("every trade is stored", lambda: running.whole("BTC/USDT"))
-
-
-@pytest.mark.parametrize("arguments", [{}, {"clean": False}, {"notice": 2.0}])
-def test_connections_that_end_cost_no_trade(running: Running, arguments: dict[str, Any]):
-    connects = running.metric("marketd_connects_total")
-    running.exchange.fault("cut", **arguments)
-    wait_until("it connects again", lambda: running.metric("marketd_connects_total") > connects)
-    since = running.position("trade")
-    wait_until("trades come again", lambda: len(running.events("trade", "ETH/USDT", since)) > 50)
-    wait_until("every trade is stored", lambda: running.whole("ETH/USDT"), 60)
-
-
-def test_a_connection_that_is_dead_without_a_word_is_given_up(running: Running):
-    connects = running.metric("marketd_connects_total")
-    running.exchange.fault("half_open")
-    wait_until("another one takes its place", lambda: running.metric("marketd_connects_total") > connects, 90)
-    since = running.position("trade")
-    wait_until("trades come again", lambda: len(running.events("trade", "ETH/USDT", since)) > 50)
-    wait_until("every trade is stored", lambda: running.whole("ETH/USDT"), 60)
-
-
-def test_connections_dropped_before_any_data_are_tried_ever_more_rarely(running: Running):
-    number = running.exchange.fault("accept_then_drop", hold=0.1)
-    running.exchange.fault("cut")
-    wait_until("it tries", lambda: running.exchange.fired(number) >= 2)
-    began = running.exchange.fired(number)
-    time.sleep(15)  # how often it tries in this time is what is looked at
-    tries = running.exchange.fired(number) - began
-    assert tries <= 8
-    running.exchange.control("faults", "DELETE")
-    since = running.position("trade")
-    wait_until("trades come again", lambda: len(running.events("trade", "ETH/USDT", since)) > 50, 90)
-    wait_until("every trade is stored", lambda: running.whole("ETH/USDT"), 60)
-
-
-def test_a_ban_stops_every_request_until_its_end_also_over_a_kill(marketd: Marketd, simulate: Callable[..., Simulated]):
-    exchange = simulate(rate=500)
-    marketd.configure(exchange.exchange())
-    marketd.start().ready()
-    number = exchange.fault("http", path="/api", status=418, seconds=20)
-    began = time.monotonic()
-    exchange.fault("broken_chain", count=2)  # books that need a snapshot
-    wait_until("the ban is met", lambda: exchange.fired(number) >= 1)
-    met = exchange.fired(number)
-    assert met <= 2  # two were under way at once
-    marketd.stop(signal.SIGKILL)
-    marketd.start()
-    while time.monotonic() - began < 18:  # the ban's time is the input
-        time.sleep(0.5)
-        assert exchange.fired(number) == met
-    marketd.ready(60)

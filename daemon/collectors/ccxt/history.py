@@ -85,7 +85,7 @@ class CcxtHistory:
                 return [self._candle(feed, row, origin) for row in sorted(rows, key=lambda row: row[0])]
             ordered = sorted(rows, key=lambda row: row["timestamp"])
             return [self._trade(feed, row, origin, names) for row in ordered]
-        except (KeyError, TypeError, ValueError) as error:
+        except (LookupError, TypeError, ValueError) as error:
             reason = f"{self._name}: history not as expected: {error!r}"
             self._intake.failed(reason)
             raise MalformedFrame(reason) from error

@@ -4,8 +4,6 @@ import asyncio
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Final
 
-import structlog
-
 from bus import metrics
 from bus.clock import Clock
 from bus.errors import MalformedFrame
@@ -18,11 +16,9 @@ from daemon.collectors.intake import PAYLOAD_KEPT, public_url
 from daemon.collectors.outbox import Outbox
 from daemon.exchanges.base import FeedKey
 
-log = structlog.get_logger(__name__)
-
 BATCH: Final = 512
-"""Events that may wait; with more the sockets are not read until the bus has taken them."""
-
+"""Events and dead letters that may wait; with more the sockets are not read until the bus has taken them."""
+_OHLCV: Final = 6
 _SINGLE: Final[Mapping[str, tuple[Callable[[str, Any, Origin], AnyMarketEvent], tuple[str, ...]]]] = {
     "ticker": (translate.ticker, ("symbol",)),
     "funding": (translate.funding, ("fundingRate", "nextFundingRate")),
@@ -93,16 +89,15 @@ class CcxtIntake:
 
     def take(self, feed: FeedKey, data: Any) -> bool:
         """Turn what ccxt has for a feed into events; False when it is nothing that this feed consists of."""
-        found = _parts(feed, data)
-        if found is None:
-            return False
         try:
+            found = _parts(feed, data)
+            if found is None:
+                return False
             self._several.get(feed.channel, self._single)(feed, found)
         except MalformedFrame as error:
             self.failed(str(error))
-        except Exception as error:  # a fault in reading one message must not end the connection
-            log.exception("cannot read what ccxt made of a message", exchange=self._exchange, channel=feed.channel)
-            self.failed(f"translator failed: {error!r}")
+        except Exception as error:  # noqa: BLE001 # a fault in reading one message must not end the connection
+            self.failed(f"not as expected: {error!r}"[:500])
         self._origin = self._origin._replace(source="ws")  # ccxt.pro delivers books it asked for by REST too
         self._wake.set()
         return True
@@ -117,7 +112,7 @@ class CcxtIntake:
         for part in parts:
             try:
                 do(part)
-            except (MalformedFrame, KeyError, TypeError, ValueError) as error:
+            except (MalformedFrame, LookupError, TypeError, ValueError) as error:
                 self.failed(str(error) if isinstance(error, MalformedFrame) else f"not as expected: {error!r}")
 
     def _trades(self, feed: FeedKey, trades: Sequence[dict[str, Any]]) -> None:
@@ -136,8 +131,11 @@ class CcxtIntake:
         self._each(found, lambda one: self._add(translate.liquidation(feed.symbol, one, self._origin)))
 
     def _candles(self, feed: FeedKey, rows: Sequence[Sequence[Any]]) -> None:
-        for row, closed in self.memory.candles(feed).changed(rows):
-            self._add(translate.candle(feed, row, self._origin, closed=closed))
+        sound = [row for row in rows if isinstance(row, list) and len(row) >= _OHLCV and type(row[0]) is int]
+        if len(sound) < len(rows):
+            self.failed("a candle without its time and five values")
+        news = self.memory.candles(feed).changed(sound)
+        self._each(news, lambda one: self._add(translate.candle(feed, one[0], self._origin, closed=one[1])))
 
     def _books(self, feed: FeedKey, found: Sequence[Any]) -> None:
         for book in found:
@@ -169,7 +167,7 @@ class CcxtIntake:
 
     async def room(self) -> None:
         """Wait while too much waits: then the sockets are not read."""
-        if len(self._events) >= BATCH:
+        if len(self._events) + len(self._dead) >= BATCH:
             await self.flush()
 
 
@@ -186,11 +184,15 @@ def _parts(feed: FeedKey, data: Any) -> Sequence[Any] | None:
     return _one(feed, one, _SINGLE[feed.channel][1])
 
 
+def _is_of(feed: FeedKey, one: Mapping[str, Any]) -> bool:
+    return one.get("symbol") is None or one["symbol"] == feed.symbol
+
+
 def _one(feed: FeedKey, one: Any, keys: Iterable[str]) -> list[Any] | None:
     """Return a structure that has one of the keys, nothing where it is another symbol's."""
     if not isinstance(one, dict) or all(one.get(key) is None for key in keys):
         return None
-    return [one] if one.get("symbol") in {feed.symbol, None} else []
+    return [one] if _is_of(feed, one) else []
 
 
 def _listed(feed: FeedKey, data: Any) -> list[Any] | None:
@@ -198,7 +200,7 @@ def _listed(feed: FeedKey, data: Any) -> list[Any] | None:
         data = [data]
     if not isinstance(data, list):
         return None
-    found = [one for one in data if isinstance(one, dict) and one.get("symbol") in {feed.symbol, None}]
+    found = [one for one in data if isinstance(one, dict) and _is_of(feed, one)]
     if not hasattr(data, "getLimit"):
         return found
     if len(found) == len(data):

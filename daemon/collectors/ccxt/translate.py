@@ -14,8 +14,6 @@ from daemon.collectors.ccxt.digits import LocalTime, digits
 from daemon.exchanges.base import FeedKey
 from daemon.exchanges.decimals import check
 
-_OHLCV = 6
-
 
 class Origin(NamedTuple):
     """What all events of one message share."""
@@ -56,8 +54,6 @@ def ticker(symbol: str, data: Mapping[str, Any], origin: Origin) -> Ticker:
 
 def candle(feed: FeedKey, row: Sequence[Any], origin: Origin, *, closed: bool) -> Candle:
     """Return a candle of a row [ms, open, high, low, close, volume]."""
-    if len(row) < _OHLCV or row[0] is None:
-        raise MalformedFrame(f"not a candle: {row!r}"[:200])
     values = [digits(value) for value in row[1:5]]
     volume = "0" if row[5] is None else digits(row[5])
     check(values, (volume,))

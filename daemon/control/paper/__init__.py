@@ -11,15 +11,17 @@ from daemon.control.command import AnyCommand
 from daemon.control.paper.orders import order_commands
 from daemon.control.paper.portfolios import portfolio_commands
 from daemon.control.paper.queries import query_commands
-from daemon.trading import Services, TradingService
+from daemon.paper.records import Records
+from daemon.trading import LiveTrading, Services
 from daemon.trading.paper import PaperService
 from daemon.trading.paper_line import PaperLine
 
 
 def commands(
-    bus: RedisBus, pool: "asyncpg.Pool[Any]", clock: Clock, live: Mapping[str, TradingService]
+    bus: RedisBus, pool: "asyncpg.Pool[Any]", clock: Clock, live: Mapping[str, LiveTrading]
 ) -> Iterable[AnyCommand]:
     """Return all commands of paper trading; each is also known without its `paper.`. `live` trades for real."""
     line = PaperLine(bus, clock)
-    services = Services(PaperService(line), live)
-    return *portfolio_commands(line, services), *order_commands(line, services), *query_commands(pool)
+    records = Records(pool)
+    services = Services(PaperService(line, records), live)
+    return *portfolio_commands(line, services), *order_commands(line, services), *query_commands(records, services)

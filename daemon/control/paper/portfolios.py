@@ -10,6 +10,7 @@ from bus.clock import MILLISECOND
 from bus.errors import MarketdError
 from daemon.control.command import Arguments, Command
 from daemon.control.paper.arguments import Amount, Name, OfPortfolio
+from daemon.control.request import Rejected
 from daemon.trading import Services, TradingService
 from daemon.trading.paper_line import PaperLine
 
@@ -86,6 +87,8 @@ def portfolio_commands(line: PaperLine, services: Services) -> Iterable[Command[
     """Return the commands about portfolios."""
 
     async def create(arguments: Create) -> JsonValue:
+        if arguments.name in services.live:
+            raise Rejected("exists", f"'{arguments.name}' is a live portfolio: take another name")
         settings = arguments.settings()
         return await line.ask(
             "portfolio.create", {"name": arguments.name, "initial": arguments.initial, "settings": settings}

@@ -3,15 +3,13 @@
 from collections.abc import Iterable
 from typing import Any, Literal
 
-import asyncpg
 from pydantic import Field, JsonValue
 
-from bus.errors import UsageError
 from daemon.config.model import Symbol
 from daemon.control.command import Arguments, Command
 from daemon.control.paper.arguments import OfPortfolio
-from daemon.nearest import did_you_mean
 from daemon.paper.records import Records, plain
+from daemon.trading import Services
 
 
 class Listed(OfPortfolio):
@@ -33,34 +31,14 @@ class Performance(OfPortfolio):
     points: int = Field(default=100, ge=0, le=10_000, description="points of the equity curve")
 
 
-async def named(records: Records, name: str) -> str:
-    """Return a portfolio's name; without one the only open one. Raises UsageError naming the nearest."""
-    known: dict[str, str] = {row["portfolio"]: row["state"] for row in await records.portfolios()}
-    if name in known:
-        return name
-    if name:
-        raise UsageError(f"there is no portfolio '{name}'{did_you_mean(name, known) or _list(known)}")
-    still_open = [portfolio for portfolio, state in known.items() if state == "open"]
-    if len(still_open) == 1:
-        return still_open[0]
-    if still_open:
-        raise UsageError(f"say which portfolio{_list(still_open)}")
-    raise UsageError("there is no portfolio yet: portfolio.create makes one")
-
-
-def _list(names: Iterable[str]) -> str:
-    return f"; there are {', '.join(names) or 'none'}"
-
-
-def query_commands(pool: "asyncpg.Pool[Any]") -> Iterable[Command[Any]]:
+def query_commands(records: Records, services: Services) -> Iterable[Command[Any]]:
     """Return the commands that ask."""
-    records = Records(pool)
 
     async def portfolio_list(_: Arguments) -> JsonValue:
-        return plain(await records.portfolios())
+        return plain([*await records.portfolios(), *(service.described() for service in services.live.values())])
 
     async def portfolio_get(arguments: OfPortfolio) -> JsonValue:
-        name = await named(records, arguments.portfolio)
+        name = await records.named(arguments.portfolio)
         (found,) = [row for row in await records.portfolios() if row["portfolio"] == name]
         return plain(
             {
@@ -72,22 +50,23 @@ def query_commands(pool: "asyncpg.Pool[Any]") -> Iterable[Command[Any]]:
         )
 
     async def order_list(arguments: Orders) -> JsonValue:
-        name = await named(records, arguments.portfolio)
-        only_open = arguments.state == "open"
-        return plain(await records.orders(name, arguments.symbol, arguments.limit, only_open=only_open))
+        name, symbol = arguments.portfolio, arguments.symbol
+        if arguments.state == "open":
+            return plain(await services.of(name).open_orders(name, symbol or "", arguments.limit))
+        return plain(await records.orders(await records.named(name), symbol, arguments.limit, only_open=False))
 
     async def trades(arguments: Listed) -> JsonValue:
-        name = await named(records, arguments.portfolio)
+        name = await records.named(arguments.portfolio)
         return plain(await records.fills(name, arguments.symbol, arguments.limit))
 
     async def positions(arguments: OfPortfolio) -> JsonValue:
-        return plain(await records.positions(await named(records, arguments.portfolio)))
+        return plain(await records.positions(await records.named(arguments.portfolio)))
 
     async def balances(arguments: OfPortfolio) -> JsonValue:
-        return plain(await records.balances(await named(records, arguments.portfolio)))
+        return plain(await services.of(arguments.portfolio).balances(arguments.portfolio))
 
     async def performance(arguments: Performance) -> JsonValue:
-        name = await named(records, arguments.portfolio)
+        name = await records.named(arguments.portfolio)
         return plain(
             {
                 "portfolio": name,

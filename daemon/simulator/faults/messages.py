@@ -18,6 +18,7 @@ from daemon.simulator.faults.specs import (
     MessageFault,
     Mute,
     Reorder,
+    Replace,
     Slow,
     Truncate,
 )
@@ -183,6 +184,7 @@ _CHANGES: Final[dict[type[MessageFault], Callable[[Any, Market, Random], Change]
     Duplicate: lambda *_: lambda text: (text, text),
     Corrupt: lambda _fault, _market, random: lambda text: (_corrupt(text, random),),
     Truncate: lambda _fault, _market, random: lambda text: (text[: random.randrange(1, len(text))],),
+    Replace: lambda fault, *_: lambda _: (fault.text * fault.times,),
     ClockSkew: lambda fault, *_: lambda text: (_skew(text, fault.skew),),
     BrokenChain: lambda *_: lambda text: (_break(text),),
     CrossedBook: lambda _fault, market, _random: lambda text: (_cross(text, market),),

@@ -81,6 +81,14 @@ class Truncate(MessageFault):
     kind: Literal["truncate"] = "truncate"
 
 
+class Replace(MessageFault):
+    """Something else comes in place of the message."""
+
+    kind: Literal["replace"] = "replace"
+    text: str = Field(description="what comes")
+    times: int = Field(default=1, ge=1, le=100_000_000, description="how often in a row, as one message")
+
+
 class Slow(MessageFault):
     """Messages come late, in order."""
 
@@ -179,7 +187,7 @@ class Delist(SymbolFault, LastingFault):
 
 
 AnyFault = (
-    Drop | Duplicate | Reorder | Corrupt | Truncate | Slow | ClockSkew | BrokenChain | CrossedBook
+    Drop | Duplicate | Reorder | Corrupt | Truncate | Replace | Slow | ClockSkew | BrokenChain | CrossedBook
     | Mute | HalfOpen | AcceptThenDrop | Cut | Http | LostHistory | SequenceReset | Delist
 )  # fmt: skip
 

@@ -89,8 +89,9 @@ class PaperHandler(Handler):
             return ()
 
     async def close(self) -> None:
-        """Let go of the database."""
-        await self._keeper.close()
+        """Store the state as it is and let go of the database."""
+        trading, self._trading = self._trading, None
+        await self._keeper.close(trading)
 
     async def _running(self) -> PaperTrading:
         if self._trading is None:

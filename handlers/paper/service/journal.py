@@ -12,7 +12,7 @@ from typing import Any, Final, TypeAlias
 import asyncpg
 import msgspec
 
-from bus.errors import StoreUnavailable
+from bus.errors import StoreUnavailable, said
 from handlers.paper.instrument import InstrumentSpec
 from handlers.paper.service.rows import PORTFOLIOS, WITH_PORTFOLIO, Changes, to_json
 
@@ -150,7 +150,7 @@ class Journal:
             if task is not None and task.cancelling() and isinstance(error, Exception):
                 raise asyncio.CancelledError from error  # asyncpg's own stumbling must not hide a cancellation
             if isinstance(error, _FAILURES):
-                raise StoreUnavailable(f"paper trading cannot be stored: {error or type(error).__name__}") from error
+                raise StoreUnavailable(f"paper trading cannot be stored: {said(error)}") from error
             raise
         finally:
             self._deadline = None

@@ -8,6 +8,7 @@ import structlog
 
 from bus import metrics
 from bus.clock import Clock
+from bus.errors import StoreUnavailable
 from bus.events import Event
 from bus.paper import AnyPaperEvent, EquityReport, FillReport, PaperEvent, PaperReply
 from handlers.paper.instrument import InstrumentSpec
@@ -30,6 +31,7 @@ class _Underway(msgspec.Struct):
     """A batch on its way into the database, the same however often it takes."""
 
     batch: Batch
+    taken: list[Input]
     outputs: list[AnyPaperEvent]
     inputs: int
     changes: Changes
@@ -61,7 +63,11 @@ class Keeper:
         return not self._pending and self._underway is None
 
     async def open(self) -> PaperTrading:
-        """Take over, and return paper trading as it was stored. Raises StoreUnavailable, BusUnavailable."""
+        """Take over, and return paper trading as it was stored, with what was taken in here since.
+
+        Raises StoreUnavailable, BusUnavailable.
+        """
+        unstored = [*(self._underway.taken if self._underway else ()), *self._pending]
         kept = await self._journal.open()
         newest = await self._newest()
         started = self._clock.monotonic()
@@ -73,6 +79,9 @@ class Keeper:
         self._batch = kept.batch
         self._pending, self._underway = [], None
         self._journalling = bool(trading.engine.portfolios)
+        for item in unstored:
+            if trading.take(item):
+                self.note(item)
         seconds = self._clock.monotonic() - started
         metrics.PAPER_RECOVERY.set(seconds)
         log.info("paper trading runs", portfolios=len(trading.engine.portfolios), inputs=self.inputs,
@@ -112,7 +121,7 @@ class Keeper:
         """Store everything; return what is to be published. Raises StoreUnavailable, TakenOver."""
         await self._finish()
         if trading.outputs or (self._pending and trading.engine.portfolios):
-            self._underway = self._begin(trading)
+            self._underway = self._begin(trading, whole=self.inputs + len(self._pending) > SNAPSHOT_INPUTS)
             await self._finish()
             _count(trading)
         self._pending.clear()
@@ -120,15 +129,16 @@ class Keeper:
         told, self._untold = self._untold, []
         return told
 
-    def _begin(self, trading: PaperTrading) -> _Underway:
-        """Take what is pending; the state is stored whole when the journal is long, and when it begins or ends."""
+    def _begin(self, trading: PaperTrading, *, whole: bool) -> _Underway:
+        """Take what is pending; the state is stored whole if so wanted, and when the journal begins or ends."""
         trades = bool(trading.engine.portfolios)
-        whole = trades != self._journalling or not trades or self.inputs + len(self._pending) > SNAPSHOT_INPUTS
+        whole = whole or trades != self._journalling or not trades
         outputs, pending = list(trading.outputs), list(self._pending)
         trading.outputs.clear()
         self._pending.clear()
         return _Underway(
             Batch(self._batch + 1, inputs.encode([] if whole else pending), inputs.encode(outputs), trading.seq),
+            pending,
             outputs,
             0 if whole else self.inputs + len(pending),
             changes_of(outputs),
@@ -159,9 +169,18 @@ class Keeper:
         """Return what is stored of symbols; see `Journal.instruments`."""
         return await self._journal.instruments(names)
 
-    async def close(self) -> None:
-        """Let go of the database."""
-        await self._journal.close()
+    async def close(self, trading: PaperTrading | None) -> None:
+        """Store the state whole, so that the next start, maybe of another version, has no journal to go through."""
+        try:
+            if trading is not None and (trading.engine.portfolios or trading.outputs):
+                await self._finish()
+                self._underway = self._begin(trading, whole=True)
+                await self._finish()
+        except StoreUnavailable as error:
+            log.warning("paper trading ends without a snapshot, its journal is enough", reason=str(error))
+        finally:
+            self._pending, self._underway = [], None  # what is not stored was not acknowledged, and comes again
+            await self._journal.close()
 
 
 def _statistics(trading: PaperTrading, outputs: Sequence[AnyPaperEvent]) -> dict[str, dict[str, Any]]:

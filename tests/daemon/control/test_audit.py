@@ -10,6 +10,7 @@ import pytest
 
 from bus.clock import SystemClock
 from daemon.control import AuditLog, Record
+from daemon.control.audit import Ended
 
 # As the migrations create it, and a constraint to break.
 TABLE = """
@@ -99,3 +100,19 @@ async def test_more_than_it_can_hold_goes_to_the_log(pool):
     for number in range(1_001):
         audit.record(FIRST._replace(id=str(number)))
     assert audit._queue.qsize() == 1_000
+
+
+async def test_what_was_accepted_is_told_to_its_end_and_nothing_else_is_touched(pool, audit):
+    await pool.execute(TABLE)
+    end = Ended(
+        "a", "joe", "ping", "failed", None, '{"code": "failed", "message": "why"}', FIRST.finished_at + 1_000_000
+    )
+    audit.record(FIRST)
+    audit.record(FIRST._replace(ts=FIRST.ts + 1_000_000, status="accepted"))
+    audit.record(FIRST._replace(ts=FIRST.ts + 2_000_000, status="accepted", client="jim"))
+    audit.record(end)
+    audit.record(FIRST._replace(ts=FIRST.ts + 3_000_000))
+    done, ended, others, _ = await rows(pool, 4)
+    assert [done["status"], ended["status"], others["status"]] == ["done", "failed", "accepted"]
+    assert (ended["result"], json.loads(ended["error"])) == (None, {"code": "failed", "message": "why"})
+    assert ended["finished_at"] > done["finished_at"]

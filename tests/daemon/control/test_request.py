@@ -53,4 +53,5 @@ def test_what_is_well_formed_comes_through_unchanged(name, args, expires):
 def test_a_reply_comes_through_unchanged(identity, client, command, status, result, error):
     reply = Reply(identity, client, command, status, result, error)
     fields = {name.encode(): value.encode() for name, value in reply.fields().items()}
+    assert {b"id", b"client", b"command", b"status"} <= fields.keys()
     assert parse_reply(fields) == reply

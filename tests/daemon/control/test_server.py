@@ -15,6 +15,7 @@ from bus.errors import MarketdError
 from bus.streams import StreamNames
 from daemon.control import Arguments, Command, Commands, ControlServer, rate
 from daemon.control.basic import log_level, ping, status
+from daemon.control.ending import Shutdown
 from daemon.control.stream import CONSUMER, GROUP
 from daemon.supervisor import RoleStatus
 
@@ -73,7 +74,12 @@ def records():
 
 
 @pytest.fixture
-async def serve(redis, names, counting, records):
+def ending():
+    return asyncio.Event()
+
+
+@pytest.fixture
+async def serve(redis, names, counting, records, ending):
     """Start a server; call what it returns to end it, as a crash of the process would."""
     clock = SystemClock()
     role = RoleStatus("running", 5, 0, "")
@@ -85,6 +91,7 @@ async def serve(redis, names, counting, records):
             Command("add", Add, counting, deadline=0.3),
             Command("paper.buy", Arguments, nothing),
             Command("paper.hold", Add, counting),
+            Shutdown(ending.set),
         ]
     )
     tasks = []
@@ -156,7 +163,7 @@ async def test_the_bare_command_of_the_documentation(serve, client):
         "checks": {"bus": {"ok": False, "detail": "away"}},
         "roles": {"collector": {"state": "running", "since": 5, "restarts": 0, "last_error": ""}},
     }
-    assert "client" not in reply
+    assert reply["client"] == ""
     assert "error" not in reply
 
 
@@ -170,6 +177,22 @@ async def test_id_and_client_come_back(serve, client, records):
     assert record.ts <= record.finished_at
 
 
+async def test_the_process_ends_once_the_sender_has_its_answer_and_not_again(serve, client, ending):
+    end = serve()
+    await client.send(command="shutdown", id="bye")
+    async with asyncio.timeout(5):
+        await ending.wait()
+    assert await client.redis.xlen(client.names.replies) == 1
+    (reply,) = await client.replies()
+    assert (reply["status"], reply["result"]) == ("done", {"state": "ending"})
+    await end()
+    ending.clear()
+    serve()
+    assert (await client.ask(command="shutdown", id="bye"))["status"] == "done"
+    assert (await client.ask(command="shutdown", args='{"now": true}'))["status"] == "rejected"
+    assert not ending.is_set()
+
+
 async def test_what_was_sent_before_the_daemon_ran_is_done(serve, client):
     await client.send(command="ping", id="early")
     serve()
@@ -180,7 +203,10 @@ async def test_what_was_sent_before_the_daemon_ran_is_done(serve, client):
     ("fields", "expected"),
     [
         ({"command": "pong"}, ("unknown_command", 'there is no command "pong"; did you mean ping?')),
-        ({"command": "zzz"}, ("unknown_command", "there are add, log.level, paper.buy, paper.hold, ping, status")),
+        (
+            {"command": "zzz"},
+            ("unknown_command", "there are add, log.level, paper.buy, paper.hold, ping, shutdown, status"),
+        ),
         ({"command": "add"}, ("bad_arguments", "number is missing: what to add")),
         ({"command": "add", "args": '{"number": "x"}'}, ("bad_arguments", 'number = "x": should be a valid integer')),
         ({"command": "add", "args": '{"number": 1, "numbr": 2}'}, ("bad_arguments", "did you mean number?")),

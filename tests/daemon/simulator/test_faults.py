@@ -94,6 +94,12 @@ async def test_a_reordered_message_comes_after_the_next(http: aiohttp.ClientSess
         assert sum(seen) == len(seen)
 
 
+async def test_something_else_comes_in_place_of_a_message(http: aiohttp.ClientSession):
+    async with listening(http, TRADES) as socket:
+        await fault(http, "replace", symbol="BTC/USDT", channel="trade", every=3, count=1, text="ab", times=100_000)
+        assert [text for text in await texts(socket, 10) if not text.startswith("{")] == ["ab" * 100_000]
+
+
 @pytest.mark.parametrize("kind", ["corrupt", "truncate"])
 async def test_spoilt_messages_are_no_json(http: aiohttp.ClientSession, kind: str):
     async with listening(http, TRADES) as socket:

@@ -76,7 +76,7 @@ def _order(order: dict[str, Any], number: int) -> dict[str, Any]:
         "symbol": order["symbol"], "orderId": number, "clientOrderId": order["newClientOrderId"],
         "price": order.get("price", "0"), "origQty": order["quantity"], "executedQty": "0.00000000",
         "cummulativeQuoteQty": "0.00000000", "status": order["status"], "type": order["type"], "side": order["side"],
-        "timeInForce": order.get("timeInForce", "GTC"), "transactTime": 1, "time": 1, "updateTime": 1,
+        "timeInForce": order.get("timeInForce", "GTC"), "transactTime": number, "time": number, "updateTime": number,
     }  # fmt: skip
 
 

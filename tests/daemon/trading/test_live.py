@@ -117,7 +117,20 @@ async def test_orders_are_canceled_by_our_id_and_all_together(api: PrivateApi, a
         await live.cancel("main", "b")
     assert (await live.cancel_all("main", "", "BTC/USDT"))["ids"] == ["a", "c"]
     assert {sent["status"] for sent in api.orders} == {"CANCELED"}
-    assert (await account.balances())["USDT"]["total"] == 11.5
+    assert await live.balances("main") == [{"asset": "USDT", "total": "11.5", "locked": "1.0", "free": "10.5"}]
+
+
+async def test_open_orders_are_listed_newest_first(api: PrivateApi, account: Account):
+    live = service(account)
+    for name in ("a", "b"):
+        await live.submit("main", order(id=name))
+    (listed,) = await live.open_orders("main", "BTC/USDT", 1)
+    assert listed == {
+        "id": "b", "symbol": "BTC/USDT", "side": "buy", "type": "limit", "quantity": "0.00123", "filled": "0.0",
+        "price": "50000.1", "status": "open",
+    }  # fmt: skip
+    assert live.described() == {"portfolio": "main", "state": "open", "mode": "live", "exchange": "binance"}
+    assert service(account, enabled=False).described()["state"] == "not enabled"
 
 
 async def test_a_halt_cancels_refuses_and_survives_a_restart(api: PrivateApi, account: Account):

@@ -4,10 +4,11 @@ import asyncio
 from decimal import Decimal
 
 import asyncpg
+import msgspec
 import pytest
 
 from bus.errors import StoreUnavailable
-from bus.events import Feed, Gap, Trade
+from bus.events import Candle, Feed, Gap, Trade
 from bus.handler import Batch, Position
 from handlers.persistence import PersistenceHandler
 from tests.handlers.persistence.samples import EVENTS, T0, candle, everything, trade
@@ -71,6 +72,26 @@ async def test_a_candle_grows_until_closed_and_never_back(handler: PersistenceHa
     assert await now() == (Decimal(3), True)
     await handler.handle(Batch([candle("3.1", T0 + 10, closed=True)]))
     assert await now() == (Decimal("3.1"), True)
+
+
+async def test_a_candle_that_we_have_built_never_takes_the_place_of_the_exchanges_own(
+    handler: PersistenceHandler, sql: asyncpg.Connection
+):
+    def derived(close: str, recv: int, *, closed: bool = True) -> Candle:
+        return msgspec.structs.replace(candle(close, recv, closed=closed), source="derived")
+
+    async def now() -> tuple[Decimal, str]:
+        row = await sql.fetchrow("select close, source from candles")
+        return row["close"], row["source"]
+
+    await handler.handle(Batch([derived("2", T0), derived("2.2", T0 + 1)]))
+    assert await now() == (Decimal("2.2"), "derived")
+    await handler.handle(Batch([candle("2.1", T0 + 2, closed=False)]))
+    assert await now() == (Decimal("2.2"), "derived")
+    await handler.handle(Batch([candle("2.5", T0, closed=True), derived("2.3", T0 + 9)]))
+    assert await now() == (Decimal("2.5"), "ws")
+    await handler.handle(Batch([derived("2.4", T0 + 10)]))
+    assert await now() == (Decimal("2.5"), "ws")
 
 
 async def test_a_gap_follows_its_newest_state(handler: PersistenceHandler, sql: asyncpg.Connection):

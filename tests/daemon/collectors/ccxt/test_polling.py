@@ -136,7 +136,7 @@ async def test_a_ban_outlives_a_restart(bitflyer):
     async with polling(bitflyer, bus=bus) as (collector, _):
         await until(lambda: bus.of(Trade))
         bitflyer.instead = web.Response(status=418, headers={"Retry-After": "3600"}, text="{}")
-        await until(lambda: collector.status()["banned_until"])
+        await until(lambda: collector.breakers["ws"].state == "open")
     asked, bitflyer.instead = len(bitflyer.requests), None
     async with polling(bitflyer, bus=bus) as (collector, _):
         await until(lambda: "no symbol list yet" in bus.reasons(BTC)[-1])

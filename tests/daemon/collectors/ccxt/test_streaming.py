@@ -94,9 +94,9 @@ async def test_a_message_that_nobody_can_read_costs_itself_alone(scripted):
 async def test_a_refused_connection_counts_against_the_exchange_and_a_ban_ends_all_requests(scripted):
     scripted.refuse = 418
     async with running(scripted, channels=("trade",)) as (collector, bus):
-        await until(lambda: collector.status()["banned_until"] is not None)
-        assert {one.state for one in collector.breakers.values()} == {"open"}
-        assert {event.kind for event in bus.of(Breaker)} == {"ws", "rest"}
+        await until(lambda: {one.state for one in collector.breakers.values()} == {"open"})
+        await until(lambda: {event.kind for event in bus.of(Breaker)} == {"ws", "rest"})
+        assert collector.status()["banned_until"] is not None
         asked = len(scripted.requests)
         with pytest.raises(ExchangeUnavailable, match="no spare room for 900"):
             await anext(collector.history(FeedKey("BTC/USDT", "trade"), Span(0, 1)))

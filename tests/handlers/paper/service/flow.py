@@ -71,7 +71,11 @@ class Stand:
 
     async def restart(self) -> None:
         """The process has died; another one begins, and gets again what was not acknowledged."""
-        await self.handler.close()
+        await self.handler._keeper._journal.close()
+        await self.begin_again()
+
+    async def begin_again(self) -> None:
+        """Another process begins."""
         self.handler = self._made()
         await self.handler.start(LocalState())
         if self.unsettled:

@@ -13,8 +13,9 @@ from bus.clock import MILLISECOND, SECOND
 from bus.errors import StoreUnavailable
 from bus.events import Dead, Event, Feed, Quality
 from bus.handler import Batch
-from bus.paper import FillReport, OrderReport, PaperReply
+from bus.paper import FillReport, OrderReport, PaperCommand, PaperReply
 from handlers.paper.service import PaperHandler, journal, keeper
+from handlers.paper.service.tasks import Tasks
 from tests.handlers.paper.service.flow import SYMBOL, Stand, book, command, create, order, trade
 
 BIDS, ASKS = {"99.00": "2", "98.00": "5"}, {"101.00": "1", "102.00": "5"}
@@ -189,6 +190,29 @@ async def test_a_bad_number_is_kept_as_a_dead_letter_and_leaves_everything_as_it
     assert (await stand.ask(order(4, "buy", "market", quantity="1"))).result is not None
 
 
+async def test_an_engine_that_stops_half_way_goes_on_with_all_but_what_it_stopped_at(
+    stand: Stand, monkeypatch: pytest.MonkeyPatch
+):
+    await stand.give(book(1, BIDS, ASKS), create(2), order(3, "buy", "limit", "mine", quantity="1", price="99"))
+    await stand.give(trade(4, "sell", "99", "1.5"))
+    assert not stand.handler.settled
+    real = Tasks.carry_out
+
+    def stopping(self: Tasks, asked: PaperCommand, now: int) -> dict[str, Any]:
+        if asked.id == "poison":
+            raise KeyError("a bug")
+        return real(self, asked, now)
+
+    monkeypatch.setattr(Tasks, "carry_out", stopping)
+    with pytest.raises(KeyError):
+        await stand.handler.handle(
+            Batch([trade(5, "sell", "99", "0.25"), command(6, "order.cancel", "poison", id="mine")])
+        )
+    stand.unsettled.clear()  # a subscription looks for the poison in this batch alone
+    (fill,) = [event for event in await stand.give(trade(7, "sell", "99", "0.75")) if isinstance(event, FillReport)]
+    assert (fill.order, fill.quantity) == ("mine", "0.5")
+
+
 async def test_the_journal_stays_short_and_a_restart_goes_through_little_of_it(
     stand: Stand, monkeypatch: pytest.MonkeyPatch
 ):
@@ -203,6 +227,17 @@ async def test_the_journal_stays_short_and_a_restart_goes_through_little_of_it(
     canceled = await stand.ask(command(200, "order.cancel_all"))
     assert canceled.result is not None
     assert canceled.result["text"] == "100 orders canceled"
+
+
+async def test_an_orderly_end_leaves_no_journal_to_go_through(stand: Stand):
+    await stand.give(book(1, BIDS, ASKS), create(2), order(3, "buy", "limit", "mine", quantity="1", price="99"))
+    await stand.give(trade(4, "sell", "99", "1.5"))
+    assert not stand.handler.settled
+    await stand.handler.close()
+    await stand.begin_again()
+    assert stand.handler._keeper.inputs == 0
+    (fill,) = [event for event in await stand.give(trade(5, "sell", "99", "0.75")) if isinstance(event, FillReport)]
+    assert (fill.order, fill.quantity) == ("mine", "0.25")
 
 
 async def test_what_the_stream_has_lost_is_told_again(stand: Stand):

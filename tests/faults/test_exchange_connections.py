@@ -1,0 +1,62 @@
+"""What breaks other projects: connections that end, die or are refused, and bans."""
+
+import signal
+import time
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from tests.end_to_end.harness import Marketd, Simulated, wait_until
+from tests.faults.running import Running
+
+
+@pytest.mark.parametrize("arguments", [{}, {"clean": False}, {"notice": 2.0}])
+def test_connections_that_end_cost_no_trade(running: Running, arguments: dict[str, Any]):
+    connects = running.metric("marketd_connects_total")
+    running.exchange.fault("cut", **arguments)
+    wait_until("it connects again", lambda: running.metric("marketd_connects_total") > connects)
+    since = running.position("trade")
+    wait_until("trades come again", lambda: len(running.events("trade", "ETH/USDT", since)) > 50)
+    wait_until("every trade is stored", lambda: running.whole("ETH/USDT"), 60)
+
+
+def test_a_connection_that_is_dead_without_a_word_is_given_up(running: Running):
+    connects = running.metric("marketd_connects_total")
+    running.exchange.fault("half_open")
+    wait_until("another one takes its place", lambda: running.metric("marketd_connects_total") > connects, 90)
+    since = running.position("trade")
+    wait_until("trades come again", lambda: len(running.events("trade", "ETH/USDT", since)) > 50)
+    wait_until("every trade is stored", lambda: running.whole("ETH/USDT"), 60)
+
+
+def test_connections_dropped_before_any_data_are_tried_ever_more_rarely(running: Running):
+    number = running.exchange.fault("accept_then_drop", hold=0.1)
+    running.exchange.fault("cut")
+    wait_until("it tries", lambda: running.exchange.fired(number) >= 2)
+    began = running.exchange.fired(number)
+    time.sleep(15)  # how often it tries in this time is what is looked at
+    tries = running.exchange.fired(number) - began
+    assert tries <= 8
+    running.exchange.control("faults", "DELETE")
+    since = running.position("trade")
+    wait_until("trades come again", lambda: len(running.events("trade", "ETH/USDT", since)) > 50, 90)
+    wait_until("every trade is stored", lambda: running.whole("ETH/USDT"), 60)
+
+
+def test_a_ban_stops_every_request_until_its_end_also_over_a_kill(marketd: Marketd, simulate: Callable[..., Simulated]):
+    exchange = simulate(rate=500)
+    marketd.configure(exchange.exchange())
+    marketd.start().ready()
+    number = exchange.fault("http", path="/api", status=418, seconds=20)
+    began = time.monotonic()
+    exchange.fault("broken_chain", count=2)  # books that need a snapshot
+    wait_until("the ban is met", lambda: exchange.fired(number) >= 1)
+    met = exchange.fired(number)
+    assert met <= 2  # two were under way at once
+    marketd.stop(signal.SIGKILL)
+    marketd.start()
+    while time.monotonic() - began < 18:  # the ban's time is the input
+        time.sleep(0.5)
+        assert exchange.fired(number) == met
+    marketd.ready(60)
