@@ -91,6 +91,7 @@ class EventBus(Protocol):
     async def publish(self, events: Sequence[Event]) -> None:
         """Queue events for their streams, in order. Returns at once while there is room, waits when there is none.
 
+        Before it waits, book updates that wait are summed up, marked `derived`; trades and all else never are.
         A queued event is written exactly once, through reconnections and server restarts, until `close`.
         Raises BusUnavailable when the bus has been closed.
         """

@@ -21,6 +21,9 @@ SPOOL_DROPPED: Final = Counter("marketd_spool_dropped_events_total", "Spooled ev
 SPOOL_DAMAGED: Final = Counter("marketd_spool_damaged_total", "Spooled batches that could not be read back")
 PUBLISH_SECONDS: Final = Histogram("marketd_publish_seconds", "Round trip of one write to the bus", buckets=_FAST)
 PUBLISH_BLOCKED: Final = Counter("marketd_publish_blocked_seconds_total", "Time publishers waited for room")
+CONFLATED: Final = Counter(
+    "marketd_conflated_events_total", "Book updates summed up with a later one: Redis did not keep up", ["stream"]
+)
 FENCED: Final = Counter(
     "marketd_fenced_events_total", "Events left to the process that has taken the lease over", ["stream"]
 )

@@ -6,6 +6,7 @@ written again with its old ids.
 """
 
 import asyncio
+from collections import deque
 from collections.abc import Sequence
 from random import Random
 from typing import Any, Final
@@ -16,7 +17,7 @@ from redis.exceptions import NoScriptError, RedisError
 from bus import metrics
 from bus.clock import MILLISECOND, Clock
 from bus.errors import BusUnavailable
-from bus.events import Event, MarketEvent
+from bus.events import Book, Event, MarketEvent
 from bus.frames import decode_events
 from bus.redis.append import (
     FENCED,
@@ -25,6 +26,7 @@ from bus.redis.append import (
     landed,
     read_head,
 )
+from bus.redis.conflation import conflate
 from bus.redis.connection import ANSWER_DEADLINE, Client
 from bus.redis.outstream import Fence, OutStream, weight
 from bus.redis.overflow import Overflow
@@ -35,6 +37,8 @@ log = structlog.get_logger(__name__)
 
 QUEUE_LIMIT: Final = 100_000
 """Events (a book counts by its levels) that may wait before publishers do."""
+CONFLATED_AT_ONCE: Final = 10_000
+"""How much must have come of books, counted in the same way, before it is worth summing them up again."""
 SPOOL_AT: Final = 20_000
 """Events that wait in memory while the server is away, before further ones go to the disk."""
 LEASE_PAUSE: Final = 0.1
@@ -57,6 +61,8 @@ class Publisher:
         self._listed: set[str] = set()
         self._fences: dict[str, Fence] = {}
         self._queued = 0
+        self._books = 0
+        """What has been queued of books since they were summed up last."""
         self._ring_bytes = 0
         self._wake = asyncio.Event()
         self._room = asyncio.Event()
@@ -112,6 +118,8 @@ class Publisher:
                 self._idle.clear()
                 return
         self._queue(events)
+        if self._queued >= QUEUE_LIMIT and self._books >= CONFLATED_AT_ONCE:
+            self._conflate()
         if self._queued >= QUEUE_LIMIT:
             self._room.clear()
             started = self._clock.monotonic()
@@ -121,9 +129,23 @@ class Publisher:
     def _queue(self, events: Sequence[Event]) -> None:
         for event in events:
             self._route(event).queue.append(event)
-            self._queued += weight(event)
+            units = weight(event)
+            self._queued += units
+            if type(event) is Book:
+                self._books += units
         self._wake.set()
         self._idle.clear()
+
+    def _conflate(self) -> None:
+        """Make room by summing up the book updates that wait, before any publisher does."""
+        self._books = 0
+        for stream in self._streams.values():
+            if stream.queue and type(stream.queue[0]) is Book:
+                events = conflate(stream.queue)
+                metrics.CONFLATED.labels(stream.name).inc(len(stream.queue) - len(events))
+                freed = sum(map(weight, stream.queue)) - sum(map(weight, events))
+                stream.queue = deque(events)
+                self._settled(freed)
 
     async def flush(self, deadline: float) -> None:
         """Wait until all that was queued has landed. Raises BusUnavailable."""
