@@ -51,7 +51,8 @@ def test_a_ban_stops_every_request_until_its_end_also_over_a_kill(marketd: Marke
     number = exchange.fault("http", path="/api", status=418, seconds=20)
     began = time.monotonic()
     exchange.fault("broken_chain", count=2)  # books that need a snapshot
-    wait_until("the breaker is open", lambda: 'kind="rest"} 1.0' in get(f"{marketd.http}/metrics")[1])
+    shut = 'marketd_breaker_open{exchange="binance",kind="rest"} 1.0'
+    wait_until("the breaker is open", lambda: shut in get(f"{marketd.http}/metrics")[1])
     marketd.stop(signal.SIGKILL)
     met = exchange.fired(number)
     assert 1 <= met <= 2  # two were under way at once
