@@ -9,6 +9,7 @@ from random import Random
 import aiohttp
 
 from bus.clock import SystemClock
+from bus.errors import ExchangeUnavailable
 from bus.leadership import Leadership
 from bus.local import LocalBus
 from daemon.collectors.exchange import ExchangeCollector, FeedSettings
@@ -49,7 +50,10 @@ def _text(body: bytes | str) -> str:
 async def record(
     config: Config, name: str, symbols: Sequence[str], channels: Sequence[str], output: Path, seconds: float | None
 ) -> None:
-    """Record until cancelled or for some seconds. Raises ConfigError; UsageError for a file that exists already."""
+    """Record until cancelled or for some seconds.
+
+    Raises ConfigError; UsageError for a file that exists already; ExchangeUnavailable where nothing came.
+    """
     translator = load(name)
     configured = next((exchange for exchange in config.exchanges if exchange.name == name), None)
     given = configured.endpoints if configured else None
@@ -67,3 +71,6 @@ async def record(
             with suppress(TimeoutError, asyncio.CancelledError):
                 async with asyncio.timeout(seconds):
                     await collector.run()
+    if not writer.messages:
+        writer.discard()
+        raise ExchangeUnavailable(f"{name} could not be reached, there is nothing to record")

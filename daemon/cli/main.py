@@ -38,11 +38,18 @@ def build_parser() -> Parser:
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
     for command in COMMANDS:
         command.add(commands)
-    for subparser in commands.choices.values():
-        # after the command too; left alone when given before it
-        subparser.add_argument("--config", metavar="FILE", default=argparse.SUPPRESS, help=argparse.SUPPRESS)
-        subparser.set_defaults(parser=subparser)
+    _take_config(commands)
     return parser
+
+
+def _take_config(commands: "argparse._SubParsersAction[Parser]") -> None:
+    """Let commands and their actions take `--config` behind their names, too; what is given before is left alone."""
+    for parser in commands.choices.values():
+        parser.add_argument("--config", metavar="FILE", default=argparse.SUPPRESS, help=argparse.SUPPRESS)
+        parser.set_defaults(parser=parser)
+        for action in parser._actions:  # noqa: SLF001 # argparse offers no public list
+            if isinstance(action, argparse._SubParsersAction):  # noqa: SLF001 # the class has no public name
+                _take_config(action)
 
 
 def main(argv: Sequence[str] | None = None) -> NoReturn:

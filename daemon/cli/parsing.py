@@ -42,6 +42,10 @@ class Parser(argparse.ArgumentParser):
     def parse_args(self, args: Any = None, namespace: Any = None) -> Any:
         """Parse; an unknown option is answered with the nearest known one."""
         parsed, rest = self.parse_known_args(args, namespace)
+        if isinstance(words := getattr(parsed, "arguments", None), list):
+            # argparse takes a list's words from one place only, and leaves those behind an option
+            words += [word for word in rest if not word.startswith("-")]
+            rest = [word for word in rest if word.startswith("-")]
         if rest:
             used = getattr(parsed, "parser", self)
             unknown = rest[0].split("=")[0]

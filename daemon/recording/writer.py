@@ -28,12 +28,15 @@ class RecordingWriter:
             raise UsageError(f"cannot write the recording {path}: {error.strerror}") from error
         self._gzip = gzip.GzipFile(filename="", mode="wb", fileobj=self._raw, compresslevel=6)
         self._held = 0
+        self.messages = 0
+        """How many have been appended."""
         self._put(Header(VERSION, exchange, origin))
         self.flush()
 
     def write(self, t: int, kind: Literal["ws", "rest"], url: str, text: str) -> None:
         """Append one message: local receive time (ns), kind, URL (without secrets) and the text as received."""
         self._put(Line(t, kind, url, text))
+        self.messages += 1
         if self._held >= FLUSH_BYTES:
             self.flush()
 
@@ -47,6 +50,10 @@ class RecordingWriter:
         """Finish the file."""
         self._gzip.close()
         self._raw.close()
+
+    def discard(self) -> None:
+        """Remove a finished file that is good for nothing."""
+        self.path.unlink()
 
     def _put(self, value: Header | Line) -> None:
         line = msgspec.json.encode(value) + b"\n"

@@ -2,15 +2,18 @@
 
 import gzip
 import json
+import socket
 from pathlib import Path
 from urllib.parse import urlencode
 
 import pytest
 
 from bus.clock import SECOND, ManualClock
-from bus.errors import UsageError
+from bus.errors import ExchangeUnavailable, UsageError
 from bus.events import Book, Trade
+from daemon.config import Config, Exchange
 from daemon.exchanges.binance import Binance
+from daemon.recorder import record
 from daemon.recording import Line, Recording, RecordingWriter, event_to_json, replay, replay_onto
 
 REST = "https://api.binance.com/api/v3"
@@ -203,3 +206,14 @@ async def test_a_replay_keeps_the_pace_of_the_frames(speed, times):
     run = await replay_onto(bus, lines, Binance(), speed, clock)
     assert bus.published == [(pytest.approx(time), str(n)) for n, time in enumerate(times)]
     assert run.frame == 3
+
+
+async def test_where_nothing_came_no_recording_is_left(tmp_path: Path):
+    with socket.socket() as nobody:  # bound and not listening: connecting is refused
+        nobody.bind(("127.0.0.1", 0))
+        url = f"127.0.0.1:{nobody.getsockname()[1]}"
+        endpoints = {"rest": f"http://{url}", "websocket": f"ws://{url}"}
+        config = Config(exchanges=[Exchange(name="binance", endpoints=endpoints)])
+        with pytest.raises(ExchangeUnavailable, match="binance could not be reached"):
+            await record(config, "binance", ["BTC/USDT"], ["trade"], tmp_path / "r.jsonl.gz", 0.2)
+    assert not list(tmp_path.iterdir())

@@ -69,7 +69,7 @@ def test_control_commands_from_the_command_line_and_from_a_plain_redis_client(ma
     reply = json.loads(status.stdout)
     assert reply["status"] == "done"
     assert json.loads(reply["result"])["ready"] is True
-    wrong = marketd.run("ctl", "statsu")
+    wrong = marketd.run("ctl", "statuss")
     assert wrong.returncode == 1
     assert "status" in wrong.stdout
     level = marketd.run("ctl", "log.level", "level=chatty")

@@ -162,7 +162,7 @@ def soak(marketd: Marketd, exchange: Simulated, *, seconds: float, per_minute: f
         return not books.missing and not any(state in {"open", "healing"} for _, state in books.gaps)
 
     try:
-        wait_until("everything is stored and no gap is open", settled, 120)
+        wait_until("everything is stored and no gap is open", settled, 240)
     finally:
         books = audit(exchange, urls["dsn"], names)
         print(books)

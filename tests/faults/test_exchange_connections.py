@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tests.end_to_end.harness import Marketd, Simulated, wait_until
+from tests.end_to_end.harness import Marketd, Simulated, get, wait_until
 from tests.faults.running import Running
 
 
@@ -51,10 +51,11 @@ def test_a_ban_stops_every_request_until_its_end_also_over_a_kill(marketd: Marke
     number = exchange.fault("http", path="/api", status=418, seconds=20)
     began = time.monotonic()
     exchange.fault("broken_chain", count=2)  # books that need a snapshot
-    wait_until("the ban is met", lambda: exchange.fired(number) >= 1)
-    met = exchange.fired(number)
-    assert met <= 2  # two were under way at once
+    shut = 'marketd_breaker_open{exchange="binance",kind="rest"} 1.0'
+    wait_until("the breaker is open", lambda: shut in get(f"{marketd.http}/metrics")[1])
     marketd.stop(signal.SIGKILL)
+    met = exchange.fired(number)
+    assert 1 <= met <= 2  # two were under way at once
     marketd.start()
     while time.monotonic() - began < 18:  # the ban's time is the input
         time.sleep(0.5)

@@ -1,11 +1,14 @@
 """What the arguments of paper trading's commands are made of."""
 
-from typing import Annotated, Any, Literal
+import re
+from typing import Annotated, Any, Final, Literal
 
-from pydantic import BeforeValidator, Field
+from pydantic import AfterValidator, BeforeValidator, Field
 
 from daemon.config.model import Symbol
 from daemon.control.command import Arguments
+
+_DECIMAL: Final = re.compile(r"[0-9]{1,20}(\.[0-9]{1,20})?")
 
 
 def _text(value: Any) -> Any:
@@ -13,7 +16,13 @@ def _text(value: Any) -> Any:
     return str(value) if isinstance(value, int) and not isinstance(value, bool) else value
 
 
-Amount = Annotated[str, BeforeValidator(_text), Field(pattern=r"^\d{1,20}(\.\d{1,20})?$")]
+def _decimal(text: str) -> str:
+    if not _DECIMAL.fullmatch(text):
+        raise ValueError('should be a decimal number not below 0, like "0.5"')
+    return text
+
+
+Amount = Annotated[str, BeforeValidator(_text), AfterValidator(_decimal)]
 """A decimal number not below 0, as text: "0.5"."""
 Name = Annotated[str, BeforeValidator(_text), Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.:-]{0,63}$")]
 """A name or an id: letters, digits, and _ . : - in between."""

@@ -1,6 +1,5 @@
 """What happens to single messages: functions from a message's text to the texts that are sent in its place."""
 
-import json
 import re
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
@@ -27,6 +26,7 @@ from daemon.simulator.market import Market
 _TIME: Final = re.compile(r'"(E)":(\d+)')
 _TIMES_OF_TRADE: Final = re.compile(r'"([ET])":(\d+)')
 _TRADES: Final = ('{"e":"trade"', '{"e":"aggTrade"')
+_BIDS: Final = re.compile(r'"b":\[(\]?)')
 _FIRST_ID: Final = re.compile(r'"U":(\d+)')
 CROSSED_BY: Final = 5
 """Ticks between the best ask and a bid that should not be there."""
@@ -157,7 +157,7 @@ class Delaying:
 
 def _corrupt(text: str, random: Random) -> str:
     """Put a control character somewhere: it is allowed nowhere in JSON, so that no reader may take the message."""
-    place = random.randrange(len(text))
+    place = random.randrange(max(1, len(text)))
     return f"{text[:place]}\x01{text[place + 1 :]}"
 
 
@@ -171,11 +171,10 @@ def _break(text: str) -> str:
 
 
 def _cross(text: str, market: Market) -> str:
-    """Add a bid above the best ask."""
-    update = json.loads(text)
+    """Add a bid above the best ask, also to a message that another fault has spoilt."""
     _, _, ask, lots = market.best()
-    update["b"].insert(0, [market.price(ask + CROSSED_BY), market.amount(lots or 1)])
-    return json.dumps(update, separators=(",", ":"))
+    bid = f'["{market.price(ask + CROSSED_BY)}","{market.amount(lots or 1)}"]'
+    return _BIDS.sub(lambda found: f'"b":[{bid}]' if found[1] else f'"b":[{bid},', text, count=1)
 
 
 _CHANGES: Final[dict[type[MessageFault], Callable[[Any, Market, Random], Change]]] = {
@@ -183,7 +182,7 @@ _CHANGES: Final[dict[type[MessageFault], Callable[[Any, Market, Random], Change]
     Mute: lambda *_: lambda _: (),
     Duplicate: lambda *_: lambda text: (text, text),
     Corrupt: lambda _fault, _market, random: lambda text: (_corrupt(text, random),),
-    Truncate: lambda _fault, _market, random: lambda text: (text[: random.randrange(1, len(text))],),
+    Truncate: lambda _fault, _market, random: lambda text: (text[: random.randrange(1, max(2, len(text)))],),
     Replace: lambda fault, *_: lambda _: (fault.text * fault.times,),
     ClockSkew: lambda fault, *_: lambda text: (_skew(text, fault.skew),),
     BrokenChain: lambda *_: lambda text: (_break(text),),

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from daemon.cli import main
+from daemon.cli.main import build_parser
 
 CONFIGS = {
     "typo.toml": ('[store]\ndns = "embedded"\n', ["store.dns", "store.dsn"]),
@@ -69,6 +70,14 @@ def test_wrong_usage_is_one_line_with_the_nearest_right_word(
         assert word in err
 
 
+@pytest.mark.parametrize(
+    "words", ["log.level --json level=info x=1", "--json log.level level=info x=1", "log.level level=info --json x=1"]
+)
+def test_a_commands_arguments_may_stand_on_both_sides_of_an_option(words: str):
+    parsed = build_parser().parse_args(["ctl", *words.split()])
+    assert (parsed.name, parsed.arguments, parsed.json) == ("log.level", ["level=info", "x=1"], True)
+
+
 @pytest.mark.parametrize("name", CONFIGS)
 def test_a_bad_configuration_is_one_line_that_names_the_key(
     capsys: pytest.CaptureFixture[str], tmp_path: Path, name: str
@@ -76,7 +85,9 @@ def test_a_bad_configuration_is_one_line_that_names_the_key(
     text, expected = CONFIGS[name]
     file = tmp_path / name
     file.write_text(text)
-    for arguments in (["--config", str(file), "check"], ["check", "--config", str(file)]):
+    for arguments in (
+        ["--config", str(file), "check"], ["check", "--config", str(file)], ["data", "stats", "--config", str(file)]
+    ):  # fmt: skip
         status, _, err = run(capsys, *arguments)
         assert status == 78
         assert len(err.strip().splitlines()) == 1

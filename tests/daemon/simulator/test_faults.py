@@ -309,3 +309,11 @@ async def test_chaos_is_the_same_for_the_same_seed(http: aiohttp.ClientSession):
     assert all(each.get("symbol") != "BTCUSDT" and each["kind"] != "cut" for each in spared)
     status, answer = await post(http, "chaos", {"sed": 1})
     assert (status, answer["error"]) == (400, "sed is not known here; did you mean seed?")
+
+
+async def test_faults_that_strike_the_same_message_do_not_stop_the_exchange(http: aiohttp.ClientSession):
+    async with listening(http, BOOK) as socket:
+        await fault(http, "replace", text="", symbol="BTC/USDT", channel="book", every=5)
+        for kind in ("truncate", "corrupt", "crossed_book", "broken_chain", "clock_skew", "truncate", "crossed_book"):
+            await fault(http, kind, symbol="BTC/USDT", channel="book")
+        assert len(await texts(socket, 15)) == 15
