@@ -16,6 +16,11 @@ from daemon.embedded.servers import EmbeddedServers
 from tests.cluster import Cluster
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with the tests of the whole daemon: they take longest, and each file stays with one process."""
+    items.sort(key=lambda item: item.path.parent.name not in {"faults", "end_to_end"})
+
+
 @pytest.fixture(scope="session")
 def server_dir() -> Iterator[Path]:
     """A short path for tests with servers of their own: unix socket paths are limited to about 100 bytes."""

@@ -43,7 +43,7 @@ class Server:
             [wheels.valkey_server(), *_OPTIONS, *options], cwd=self.folder, stdout=subprocess.DEVNULL
         )
         async with connect(self.url) as client:
-            async with asyncio.timeout(10):
+            async with asyncio.timeout(60):
                 while not await self._answers(client):
                     assert self.process.poll() is None, "the server has refused to start"
                     await asyncio.sleep(0.01)

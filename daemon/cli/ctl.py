@@ -31,7 +31,8 @@ def add(commands: "argparse._SubParsersAction[Parser]") -> None:
     parser.set_defaults(run=lambda args: run_async(_ctl(args)))
 
 
-def _parse(arguments: list[str]) -> dict[str, Any]:
+def parse_arguments(arguments: list[str]) -> dict[str, Any]:
+    """Read `key=value`, where a value is JSON or else the text as it stands. Raises UsageError."""
     parsed: dict[str, Any] = {}
     for argument in arguments:
         key, equals, value = argument.partition("=")
@@ -49,7 +50,7 @@ async def _ctl(args: Namespace) -> int:
     from daemon.cli.rendering import reply_text  # noqa: PLC0415
     from daemon.servers import open_client  # noqa: PLC0415
 
-    arguments = _parse(args.arguments)
+    arguments = parse_arguments(args.arguments)
     async with open_client(settings(args)) as client:
         with Bar(args.name) as bar:
             async for reply in client.replies(

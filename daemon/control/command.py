@@ -4,9 +4,9 @@ A new command is one small file that builds a `Command`, and one line where the 
 """
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from typing import Any, Final, Generic, NamedTuple, TypeAlias, TypeVar
+from typing import Annotated, Any, Final, Generic, NamedTuple, TypeAlias, TypeVar
 
-from pydantic import BaseModel, ConfigDict, JsonValue, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, JsonValue, ValidationError
 
 from daemon.control.request import Rejected, Request
 from daemon.explain import explain
@@ -20,6 +20,15 @@ class Arguments(BaseModel):
     """Base of every command's arguments: unknown names are errors. A command without arguments uses it as it is."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+def as_text(value: object) -> object:
+    """Return a whole number as text, and everything else as it is."""
+    return str(value) if type(value) is int else value
+
+
+Identifier: TypeAlias = Annotated[str, BeforeValidator(as_text)]
+"""An id. One that consists of digits looks like a number to who builds the JSON, as the command line does."""
 
 
 class Accepted(NamedTuple):

@@ -12,7 +12,7 @@ from bus.errors import Poison, StoreUnavailable, UsageError, said
 from bus.events import Book, Event, Gap, MarketEvent, Quality, event_type
 from bus.frames import decode_events
 from bus.interface import EventBus
-from daemon.control.command import Arguments, Command
+from daemon.control.command import Arguments, Command, Identifier
 
 SHOWN: Final = 200
 """Characters of a letter's content that are listed."""
@@ -31,7 +31,7 @@ class Listed(Arguments):
 class Replay(Arguments):
     """Which letters to bring back to the bus: one, or those of a handler."""
 
-    id: str | None = Field(default=None, min_length=1, description="the letter's id, from dead.list")
+    id: Identifier | None = Field(default=None, min_length=1, description="the letter's id, from dead.list")
     handler: str | None = Field(default=None, min_length=1, description="all that this handler could not digest")
     limit: int = Field(default=1_000, ge=1, le=10_000, description="the oldest so many at once")
 

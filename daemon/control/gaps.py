@@ -11,7 +11,7 @@ from bus.clock import Clock
 from bus.errors import UsageError
 from bus.events import Event
 from daemon.config.model import Channel
-from daemon.control.command import Arguments, Command
+from daemon.control.command import Arguments, Command, Identifier
 from daemon.healing.ledger import COLUMNS, Ledger
 
 State = Literal["open", "filling", "filled", "unfillable"]
@@ -30,7 +30,7 @@ class Listed(Arguments):
 class Retry(Arguments):
     """Which gap to try again."""
 
-    id: str = Field(min_length=1, max_length=100, description="the gap's id, from gaps.list")
+    id: Identifier = Field(min_length=1, max_length=100, description="the gap's id, from gaps.list")
 
 
 def gaps_list(pool: "asyncpg.Pool[Any]") -> Command[Listed]:

@@ -9,7 +9,7 @@ from pydantic import Field, JsonValue
 from bus.clock import SECOND
 from bus.errors import UsageError
 from daemon.control.answers import asker
-from daemon.control.command import Accepted, AnyCommand, Arguments, Command, Outcome, SignedCommand
+from daemon.control.command import Accepted, AnyCommand, Arguments, Command, Identifier, Outcome, SignedCommand
 from daemon.control.request import Request
 from daemon.history.arguments import Download
 from daemon.tasks.kind import Kinds
@@ -36,7 +36,7 @@ class Listed(Arguments):
 class Named(Arguments):
     """Which task."""
 
-    id: str = Field(min_length=1, max_length=100, description="the task's id, from tasks.list")
+    id: Identifier = Field(min_length=1, max_length=100, description="the task's id, from tasks.list")
 
 
 def task_start(kinds: Kinds, ledger: TaskLedger) -> SignedCommand[Started]:

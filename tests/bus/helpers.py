@@ -35,7 +35,7 @@ async def eventually(condition: Callable[[], object], deadline: float = 10.0) ->
 async def read_numbers(consumer: Consumer, count: int, *, ack: bool = True) -> list[int]:
     """Read until `count` trades have come."""
     found: list[int] = []
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         while len(found) < count:
             delivery = await consumer.read(0.2)
             found += numbers([event for frame in delivery.frames for event in frame.events])

@@ -150,7 +150,7 @@ async def test_a_handler_is_fed_and_told_how_far_it_is(bus: EventBus):
     async with running(bus, handler) as subscription:
         await bus.publish(trades(0, 1_000))
         await eventually(lambda: len(handler.events) == 1_000)
-        await asyncio.wait_for(subscription.caught_up.wait(), 5)
+        await asyncio.wait_for(subscription.caught_up.wait(), 60)
         await eventually(lambda: handler.ticks)
     assert numbers(handler.events) == list(range(1_000))
     position = handler.batches[-1].positions[bus.names.market("binance", "trade")]
@@ -243,7 +243,7 @@ async def test_a_handler_stopped_in_the_middle_gets_the_batch_again(bus: EventBu
 
     async with running(bus, Slow()):
         await bus.publish(trades(0, 10))
-        await asyncio.wait_for(started.wait(), 5)
+        await asyncio.wait_for(started.wait(), 60)
     handler = Collecting()
     async with running(bus, handler):
         await eventually(lambda: len(handler.events) == 10)

@@ -31,7 +31,7 @@ def lines():
 
 
 async def until(condition):
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(60):
         while not condition():  # what is waited for has no event
             await asyncio.sleep(0.005)
 

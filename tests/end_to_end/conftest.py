@@ -23,7 +23,7 @@ def marketd() -> Iterator[Marketd]:
                 instance.process.wait(15)
             except subprocess.TimeoutExpired:
                 instance.process.kill()
-        wait_until("the servers of the daemon have ended", lambda: not instance.children(), 20)
+        wait_until("the servers of the daemon have ended", lambda: not instance.children())
 
 
 @pytest.fixture

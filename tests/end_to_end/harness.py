@@ -18,18 +18,24 @@ from typing import Any
 import pytest
 
 MARKETD = [sys.executable, "-m", "daemon"]
+PATIENCE = 150.0
+"""Seconds after which a test gives up: far more than a slow and busy machine needs."""
 
 
-def wait_until(what: str, condition: Callable[[], Any], deadline: float = 30.0) -> Any:
+def wait_until(what: str, condition: Callable[[], Any], deadline: float = PATIENCE) -> Any:
     """Return the condition's first true value; fail naming what did not happen."""
     end = time.monotonic() + deadline
+    pause = 0.02
     while True:
+        began = time.monotonic()
         value = condition()
         if value:
             return value
         if time.monotonic() > end:
             pytest.fail(f"not within {deadline:g} s: {what}")
-        time.sleep(0.05)
+        # a condition that is dear to look at must not be what keeps the machine busy
+        pause = min(0.5, max(1.2 * pause, time.monotonic() - began))
+        time.sleep(pause)
 
 
 def free_port() -> int:
@@ -41,7 +47,7 @@ def free_port() -> int:
 def get(url: str) -> tuple[int, str]:
     """Return status and body; status 0 while nobody answers."""
     try:
-        with urllib.request.urlopen(url, timeout=5) as answer:
+        with urllib.request.urlopen(url, timeout=10) as answer:
             return answer.status, answer.read().decode()
     except urllib.error.HTTPError as error:
         return error.code, error.read().decode()
@@ -59,6 +65,7 @@ class Marketd:
         self.config = home / "marketd.toml"
         self.log = home / "daemon.log"
         self.process: subprocess.Popen[bytes] | None = None
+        self._urls: dict[str, dict[str, str]] = {}
         self.configure()
 
     def configure(self, exchanges: str = "") -> None:
@@ -79,7 +86,7 @@ class Marketd:
             )
         return self
 
-    def ready(self, deadline: float = 30.0) -> "Marketd":
+    def ready(self, deadline: float = PATIENCE) -> "Marketd":
         def check() -> bool:
             assert self.process is not None
             if self.process.poll() is not None:
@@ -93,21 +100,27 @@ class Marketd:
             raise
         return self
 
-    def stop(self, sig: int = signal.SIGTERM, deadline: float = 15.0) -> int:
+    def stop(self, sig: int = signal.SIGTERM, deadline: float = 60.0) -> int:
         assert self.process is not None
         self.process.send_signal(sig)
         status = self.process.wait(deadline)
         self.process = None
         return status
 
-    def run(self, *arguments: str, deadline: float = 30.0) -> subprocess.CompletedProcess[str]:
+    def run(self, *arguments: str, deadline: float = PATIENCE) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
             [*MARKETD, *arguments], env=self.environment(), cwd=self.home, capture_output=True, text=True,
             timeout=deadline, check=False,
         )  # fmt: skip
 
     def urls(self) -> dict[str, str]:
-        """What `marketd env` prints, as a shell would read it."""
+        """What `marketd env` prints, as a shell would read it; asked once for each configuration."""
+        text = self.config.read_text()
+        if text not in self._urls:
+            self._urls[text] = self._env()
+        return self._urls[text]
+
+    def _env(self) -> dict[str, str]:
         answer = self.run("env")
         assert answer.returncode == 0, answer.stderr
         script = answer.stdout + '\nprintf \'%s\\n%s\' "$REDIS_URL" "$DATABASE_URL"'
@@ -153,7 +166,7 @@ class Simulated:
         """Ask the control endpoint; `value` is what a POST carries."""
         data = None if value is None else json.dumps(value).encode()
         request = urllib.request.Request(f"{self.url}/control/{path}", method=method, data=data)
-        with urllib.request.urlopen(request, timeout=30) as answer:
+        with urllib.request.urlopen(request, timeout=PATIENCE) as answer:
             return json.loads(answer.read() or "null")
 
     def fault(self, kind: str, **arguments: Any) -> int:
@@ -167,4 +180,4 @@ class Simulated:
 
     def close(self) -> None:
         self.process.terminate()
-        self.process.wait(10)
+        self.process.wait(60)

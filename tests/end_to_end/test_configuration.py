@@ -61,7 +61,7 @@ def test_of_two_writers_who_have_seen_the_same_version_one_wins(marketd: Marketd
 
 
 def test_changes_survive_a_restart_and_are_rolled_back(marketd: Marketd, simulate: Callable[..., Simulated]):
-    exchange = simulate(rate=300)
+    exchange = simulate(rate=150)
     marketd.configure(exchange.exchange('["BTC/USDT"]'))
     marketd.start().ready()
     first = ctl(marketd, "symbols.add", "exchange=binance", 'symbols=["ETH/USDT"]')["version"]
@@ -92,7 +92,7 @@ def test_changes_survive_a_restart_and_are_rolled_back(marketd: Marketd, simulat
 
 
 def test_a_file_is_read_again_and_a_wrong_one_changes_nothing(marketd: Marketd, simulate: Callable[..., Simulated]):
-    exchange = simulate(rate=300)
+    exchange = simulate(rate=150)
     marketd.configure(exchange.exchange('["BTC/USDT"]'))
     marketd.start().ready()
     assert marketd.process is not None
@@ -123,7 +123,7 @@ def test_a_file_is_read_again_and_a_wrong_one_changes_nothing(marketd: Marketd, 
 
 
 def test_what_the_file_changes_holds_over_a_change_by_command(marketd: Marketd, simulate: Callable[..., Simulated]):
-    exchange = simulate(rate=300)
+    exchange = simulate(rate=150)
     marketd.configure(exchange.exchange('["BTC/USDT"]'))
     marketd.start().ready()
     ctl(marketd, "symbols.add", "exchange=binance", 'symbols=["ETH/USDT"]')
@@ -138,7 +138,7 @@ def test_what_the_file_changes_holds_over_a_change_by_command(marketd: Marketd, 
 
 
 def test_only_the_exchange_that_changes_is_touched(marketd: Marketd, simulate: Callable[..., Simulated]):
-    one, other = simulate(rate=300), simulate(rate=300)
+    one, other = simulate(rate=150), simulate(rate=300)
     both = one.exchange('["BTC/USDT"]') + other.exchange('["BTC/USDT"]').replace('"binance"', '"simulated"')
     marketd.configure(both)
     marketd.start().ready()

@@ -11,7 +11,7 @@ from tests.end_to_end.test_exactly_once import stream_trades
 
 
 def test_everything_is_drained_and_then_ends_by_command(marketd: Marketd, simulate: Callable[..., Simulated]):
-    exchange = simulate(rate=500)
+    exchange = simulate(rate=200)
     marketd.configure(exchange.exchange('["BTC/USDT"]'))
     marketd.start().ready()
     urls = marketd.urls()

@@ -58,7 +58,7 @@ def test_every_trade_on_the_stream_is_a_row_exactly_once_through_kill_9(
     marketd: Marketd, simulate: Callable[..., Simulated], seed: int
 ):
     chance = random.Random(seed)
-    exchange = simulate(rate=int(os.environ.get("MARKETD_TEST_RATE", "2000")))
+    exchange = simulate(rate=int(os.environ.get("MARKETD_TEST_RATE", "1000")))
     marketd.configure(exchange.exchange())
     for _ in range(KILLS):
         marketd.start().ready()
@@ -89,6 +89,6 @@ def test_every_trade_on_the_stream_is_a_row_exactly_once_through_kill_9(
                 return False
         return set(gaps) == {"filled"}
 
-    wait_until("every gap is healed", complete, 60)
+    wait_until("every gap is healed", complete)
     assert max(table_trades(urls["dsn"])[0].values()) == 1
     redis.close()

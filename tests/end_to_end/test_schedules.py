@@ -21,7 +21,7 @@ def candles(redis: "Redis[bytes]") -> list[dict[str, Any]]:
 
 
 def test_a_rule_chooses_symbols_and_is_changed_while_it_runs(marketd: Marketd, simulate: Callable[..., Simulated]):
-    exchange = simulate(rate=300)
+    exchange = simulate(rate=150)
     block = exchange.exchange().replace('symbols = ["BTC/USDT", "ETH/USDT"]', 'select = { quotes = ["USDT"], top = 2 }')
     marketd.configure(block)
     marketd.start().ready()
@@ -47,7 +47,7 @@ def test_a_rule_chooses_symbols_and_is_changed_while_it_runs(marketd: Marketd, s
 
 
 def test_candles_are_asked_for_at_their_closes(marketd: Marketd, simulate: Callable[..., Simulated]):
-    exchange = simulate(rate=300)
+    exchange = simulate(rate=150)
     marketd.configure(exchange.exchange('["BTC/USDT"]') + 'polling.timeframes = ["1s"]\ntimeframes = ["1s", "1m"]\n')
     marketd.start().ready()
     redis = Redis.from_url(marketd.urls()["redis"])

@@ -24,7 +24,7 @@ def ask(dsn: str, query: str) -> list[str]:
 
 
 def output(marketd: Marketd, *arguments: str) -> str:
-    done = marketd.run(*arguments, deadline=60)
+    done = marketd.run(*arguments)
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
 
@@ -32,7 +32,7 @@ def output(marketd: Marketd, *arguments: str) -> str:
 def test_a_running_daemon_s_data_is_reported_copied_and_restored(
     marketd: Marketd, simulate: Callable[..., Simulated], tmp_path: Path
 ):
-    exchange = simulate(rate=300)
+    exchange = simulate(rate=150)
     marketd.configure(exchange.exchange('["BTC/USDT"]'))
     marketd.start().ready()
     dsn = marketd.urls()["dsn"]

@@ -9,11 +9,11 @@ from pathlib import Path
 
 import asyncpg
 
+from tests.end_to_end.harness import PATIENCE
 from tests.faults.running import Running
 
 WRITER = "application_name = 'marketd persistence' and datname = current_database()"
 """Which sessions are the persistence handler's."""
-PATIENCE = 30.0
 
 
 class Database:
@@ -53,12 +53,17 @@ class Database:
         """End the persistence handler's session, as a restart of the server or a firewall would."""
         await self.eyes.execute(f"select pg_terminate_backend(pid) from pg_stat_activity where {WRITER}")
 
-    async def setting(self, name: str, value: str | None) -> None:
-        """Change a setting for all sessions to come, and have the persistence handler's be such a one."""
+    @asynccontextmanager
+    async def setting(self, name: str, value: str) -> AsyncIterator[None]:
+        """Change a setting for sessions to come, of which the persistence handler's is one, until the block ends."""
         database = await self.eyes.fetchval("select current_database()")
-        change = f"set {name} = '{value}'" if value else f"reset {name}"
-        await self.eyes.execute(f"alter database {database} {change}")
-        await self.disconnect_writer()
+        await self.eyes.execute(f"alter database {database} set {name} = '{value}'")
+        try:
+            await self.disconnect_writer()
+            yield
+        finally:
+            await self.eyes.execute(f"alter database {database} reset {name}")
+            await self.disconnect_writer()
 
     async def limit_files(self, size: int | None) -> None:
         """Let no file of sessions to come grow beyond this size: the kernel refuses to extend it."""
@@ -89,38 +94,35 @@ async def database(running: Running) -> AsyncIterator[Database]:
 @asynccontextmanager
 async def deadlock(db: Database) -> AsyncIterator[None]:
     """Lock what the handler needs next, then what it holds: one of the two must go."""
-    await db.setting("deadlock_timeout", "2s")
     deadlocks = "select deadlocks from pg_stat_database where datname = current_database()"
     before = await db.eyes.fetchval(deadlocks)
-    async with db.sql.transaction():
-        await db.sql.execute("set local deadlock_timeout = '1min'; lock table stream_offsets in exclusive mode")
-        await db.until_held_up()
-        await db.sql.execute("lock table md.trades in exclusive mode")
-        yield
-    await db.until(f"select ({deadlocks}) > $1", before)
-    await db.until_logged("deadlock detected")
-    await db.setting("deadlock_timeout", None)
+    async with db.setting("deadlock_timeout", "2s"):
+        async with db.sql.transaction():
+            await db.sql.execute("set local deadlock_timeout = '5min'; lock table stream_offsets in exclusive mode")
+            await db.until_held_up()
+            await db.sql.execute("lock table md.trades in exclusive mode")
+            yield
+        await db.until(f"select ({deadlocks}) > $1", before)
+        await db.until_logged("deadlock detected")
 
 
 @asynccontextmanager
 async def serialization_failure(db: Database) -> AsyncIterator[None]:
     """Change a row that the handler is about to change, in a transaction that its own has not seen."""
-    await db.setting("default_transaction_isolation", "repeatable read")
-    async with db.sql.transaction():
-        await db.sql.execute("update stream_offsets set updated_at = updated_at")
-        await db.until_held_up()
-        yield
-    await db.until_logged("could not serialize access due to concurrent update")
-    await db.setting("default_transaction_isolation", None)
+    async with db.setting("default_transaction_isolation", "repeatable read"):
+        async with db.sql.transaction():
+            await db.sql.execute("update stream_offsets set updated_at = updated_at")
+            await db.until_held_up()
+            yield
+        await db.until_logged("could not serialize access due to concurrent update")
 
 
 @asynccontextmanager
 async def read_only(db: Database) -> AsyncIterator[None]:
     """Take no writes, as a standby that has not been promoted yet."""
-    await db.setting("default_transaction_read_only", "on")
-    await db.until_logged("in a read-only transaction")
-    yield
-    await db.setting("default_transaction_read_only", None)
+    async with db.setting("default_transaction_read_only", "on"):
+        await db.until_logged("in a read-only transaction")
+        yield
 
 
 @asynccontextmanager
@@ -135,11 +137,13 @@ async def disk_full(db: Database) -> AsyncIterator[None]:
     size = await db.sql.fetchval("select pg_relation_size('md.trades')")
     assert size > 17 << 20
     await db.limit_files(size)
-    await db.sql.execute("alter table md.trades set (fillfactor = 10)")  # no room in the pages that there are
-    await db.until_logged("File too large")
-    yield
-    await db.sql.execute("alter table md.trades reset (fillfactor)")
-    await db.limit_files(None)
+    try:
+        await db.sql.execute("alter table md.trades set (fillfactor = 10)")  # no room in the pages that there are
+        await db.until_logged("File too large")
+        yield
+    finally:
+        await db.sql.execute("alter table md.trades reset (fillfactor)")
+        await db.limit_files(None)
 
 
 @asynccontextmanager
@@ -160,6 +164,8 @@ async def slow(db: Database) -> AsyncIterator[None]:
         "create function slow() returns trigger language plpgsql as $$ begin perform pg_sleep(10); return null; end $$;"
         "create trigger slow before insert on md.trades for each statement execute function slow()"
     )
-    await db.until(f"select exists (select from pg_stat_activity where wait_event = 'PgSleep' and {WRITER})")
-    yield
-    await db.sql.execute("drop trigger slow on md.trades; drop function slow()")
+    try:
+        await db.until(f"select exists (select from pg_stat_activity where wait_event = 'PgSleep' and {WRITER})")
+        yield
+    finally:
+        await db.sql.execute("drop trigger slow on md.trades; drop function slow()")

@@ -91,6 +91,6 @@ def running_daemon(
                 yield Running(marketd, exchange, redis, urls["dsn"])
         finally:
             if marketd.process is not None:
-                marketd.stop(deadline=30)
+                marketd.stop()
             exchange.close()
-        wait_until("the servers of the daemon have ended", lambda: not marketd.children(), 20)
+        wait_until("the servers of the daemon have ended", lambda: not marketd.children())

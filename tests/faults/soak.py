@@ -131,6 +131,25 @@ class Soak(NamedTuple):
     faults: Counter[str]
 
 
+def _until_newer_trades_are_stored(exchange: Simulated, dsn: str) -> None:
+    """Wait for a trade of each symbol after all that has been printed: only a later one shows that others are missing."""
+    printed = {name: state["next_trade_id"] for name, state in exchange.control("state")["symbols"].items()}
+
+    async def newest() -> dict[str, int]:
+        connection = await asyncpg.connect(dsn)
+        try:
+            rows = await connection.fetch("select symbol, max(id::int8) from trades group by 1")
+        finally:
+            await connection.close()
+        return {symbol.replace("/", ""): number for symbol, number in rows}
+
+    def all_newer() -> bool:
+        stored = asyncio.run(newest())
+        return all(stored.get(name, -1) > number for name, number in printed.items())
+
+    wait_until("later trades of every symbol are stored", all_newer)
+
+
 def soak(marketd: Marketd, exchange: Simulated, *, seconds: float, per_minute: float, seed: int, spare: int) -> Soak:
     """Let random faults happen, then let everything heal, and look at the books."""
     _, info = get(f"{exchange.url}/api/v3/exchangeInfo")
@@ -155,6 +174,7 @@ def soak(marketd: Marketd, exchange: Simulated, *, seconds: float, per_minute: f
     faults = Counter(fault["kind"] for fault in exchange.control("faults") if fault["fired"])
     exchange.control("faults", "DELETE")
     seen = latency.stop()
+    _until_newer_trades_are_stored(exchange, urls["dsn"])
     exchange.control("pause", "POST")
 
     def settled() -> bool:
@@ -178,7 +198,7 @@ def _alone(rate: int, symbols: int) -> Iterator[tuple[Marketd, Simulated]]:
             yield marketd, exchange
         finally:
             if marketd.process is not None:
-                marketd.stop(deadline=30)
+                marketd.stop()
             exchange.close()
 
 

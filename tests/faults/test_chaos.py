@@ -13,7 +13,7 @@ SECONDS = float(os.environ.get("MARKETD_TEST_CHAOS_SECONDS", "15"))
 
 @pytest.mark.parametrize("seed", [3])
 def test_after_random_faults_the_books_agree(marketd: Marketd, simulate: Callable[..., Simulated], seed: int):
-    exchange = simulate(rate=1_500, symbols=12)
+    exchange = simulate(rate=400, symbols=12)
     done = soak(marketd, exchange, seconds=SECONDS, per_minute=60, seed=seed, spare=0)
     assert done.faults
     assert done.books.printed > 1_000

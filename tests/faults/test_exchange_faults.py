@@ -59,7 +59,7 @@ def test_trades_that_do_not_arrive_are_fetched(running: Running, kind: str):
     number = running.exchange.fault(kind, symbol="SOL/USDT", channel="trade", every=5, count=6)
     wait_until("it has struck", lambda: running.exchange.fired(number) == 6)
     wait_until("gaps are found", lambda: len(running.gaps("SOL/USDT", "trade")) > known)
-    wait_until("they are filled", lambda: {gap["state"] for gap in running.gaps("SOL/USDT", "trade")} == {"filled"}, 60)
+    wait_until("they are filled", lambda: {gap["state"] for gap in running.gaps("SOL/USDT", "trade")} == {"filled"})
     wait_until("every trade is stored", lambda: running.whole("SOL/USDT"))
     assert running.metric("marketd_connects_total") == connects
     if kind != "drop":
@@ -102,7 +102,7 @@ def test_a_frame_of_50_mb_is_refused_and_costs_no_trade(running: Running):
     wait_until("it is said", lambda: any("too big" in letter["reason"] for letter in letters(running)[before:]))
     wait_until("it connects again", lambda: running.metric("marketd_connects_total") > connects)
     assert rss(running.marketd.process.pid) < memory + 50e6
-    wait_until("no gap is left", lambda: {gap["state"] for gap in running.gaps("SOL/USDT", "trade")} == {"filled"}, 60)
+    wait_until("no gap is left", lambda: {gap["state"] for gap in running.gaps("SOL/USDT", "trade")} == {"filled"})
     wait_until("every trade is stored", lambda: running.whole("SOL/USDT"))
 
 
@@ -111,7 +111,7 @@ def test_doubles_and_disorder_are_no_gaps_in_the_end(running: Running, kind: str
     number = running.exchange.fault(kind, symbol="BNB/USDT", channel="trade", every=4, count=8)
     wait_until("it has struck", lambda: running.exchange.fired(number) == 8)
     wait_until("every trade is stored", lambda: running.whole("BNB/USDT"))
-    wait_until("no gap is left", lambda: {gap["state"] for gap in running.gaps("BNB/USDT", "trade")} <= {"filled"}, 60)
+    wait_until("no gap is left", lambda: {gap["state"] for gap in running.gaps("BNB/USDT", "trade")} <= {"filled"})
     streamed = [event["id"] for event in running.events("trade", "BNB/USDT")]
     assert len(streamed) == len(set(streamed))
 
@@ -120,7 +120,7 @@ def test_a_dead_subscription_behind_a_busy_connection_is_subscribed_anew_alone(r
     connects = running.metric("marketd_connects_total")
     stale = running.metric("marketd_stale_total", channel="ticker")
     number = running.exchange.fault("mute", symbol="ETH/USDT", channel="ticker")
-    wait_until("it counts as silent", lambda: running.metric("marketd_stale_total", channel="ticker") > stale, 90)
+    wait_until("it counts as silent", lambda: running.metric("marketd_stale_total", channel="ticker") > stale)
     since = running.position("ticker")
     running.exchange.control(f"faults/{number}", "DELETE")
     wait_until("it speaks again", lambda: running.events("ticker", "ETH/USDT", since))
@@ -149,6 +149,6 @@ def test_a_delisted_symbol_stops_alone(running: Running):
 def test_a_slow_symbol_holds_up_nobody_else(running: Running):
     running.exchange.fault("slow", symbol="BTC/USDT", delay=3.0, seconds=6.0)
     since = running.position("ticker")
-    wait_until("another symbol's quotes come", lambda: len(running.events("ticker", "ETH/USDT", since)) > 100, 3)
+    wait_until("another symbol's quotes come", lambda: len(running.events("ticker", "ETH/USDT", since)) > 20, 3)
     assert running.metric("marketd_publish_queue_events") < 1_000
     wait_until("every trade is stored", lambda: running.whole("BTC/USDT"))

@@ -83,7 +83,7 @@ async def pending(bus: RedisBus, group: str) -> int:
 
 async def settled(bus: RedisBus, group: str) -> None:
     """Wait until a group has nothing left to do."""
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         while await pending(bus, group):
             await asyncio.sleep(0.02)
 

@@ -57,7 +57,7 @@ def replies(redis: "Redis[bytes]") -> dict[str, dict[str, str]]:
 def answered(redis: "Redis[bytes]", identity: str) -> None:
     """Wait until everything that was sent is answered: commands are carried out in order."""
     send(redis, identity, "ping")
-    wait_until("every command is answered", lambda: identity in replies(redis), 120)
+    wait_until("every command is answered", lambda: identity in replies(redis))
 
 
 class Trader:
@@ -136,7 +136,7 @@ def check(tables: dict[str, list[dict[str, Any]]], events: list[dict[str, Any]])
 
 def test_kill_9_while_orders_trade_loses_and_doubles_nothing(marketd: Marketd, simulate: Callable[..., Simulated]):
     chance = random.Random(5)
-    exchange = simulate(rate=500)
+    exchange = simulate(rate=200)
     marketd.configure(exchange.exchange('["BTC/USDT"]'))
     marketd.start().ready()
     urls = marketd.urls()

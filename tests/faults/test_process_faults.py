@@ -30,7 +30,7 @@ def clock(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def running(clock: Path) -> Iterator[Running]:
     path = f"{SHIFTED}{os.pathsep}{SHIFTED.parents[2]}"
-    with running_daemon(rate=1_000, variables={"SHIFTED_CLOCK": str(clock), "PYTHONPATH": path}) as made:
+    with running_daemon(rate=600, variables={"SHIFTED_CLOCK": str(clock), "PYTHONPATH": path}) as made:
         wait_until("trades are stored", lambda: made.rows("select from trades limit 1"))
         yield made
 
@@ -42,7 +42,7 @@ def newest(running: Running) -> int:
 
 def everything_is_stored(running: Running) -> None:
     for symbol in ("BTC/USDT", "ETH/USDT"):
-        wait_until("every trade is stored", lambda symbol=symbol: running.whole(symbol), 60)
+        wait_until("every trade is stored", lambda symbol=symbol: running.whole(symbol))
 
 
 def test_a_wall_clock_that_jumps_disturbs_nobody(running: Running, clock: Path):
@@ -71,7 +71,7 @@ def test_a_blocked_event_loop_is_told_with_its_stack_and_costs_no_trade(running:
     os.mkfifo(config)  # whoever opens it waits for a writer
     assert running.marketd.process is not None
     running.marketd.process.send_signal(signal.SIGHUP)
-    wait_until("the watchdog says so", lambda: "the event loop is blocked" in running.marketd.log.read_text(), 25)
+    wait_until("the watchdog says so", lambda: "the event loop is blocked" in running.marketd.log.read_text())
     assert get(f"{running.marketd.http}/health") == (0, "")
     line = next(line for line in running.marketd.log.read_text().splitlines() if "the event loop is blocked" in line)
     assert "self._load()" in line
@@ -109,16 +109,15 @@ class Log:
 
 
 def test_every_phase_ends_at_a_signal_and_the_exit_code_says_how(marketd: Marketd, simulate: Callable[..., Simulated]):
-    exchange = simulate(rate=1_000)
-    settings = "[shutdown]\ndeadline = 2\n" + exchange.exchange()
+    exchange = simulate(rate=600)
     with socket.create_server(("127.0.0.1", 0)) as mute:  # takes connections and never says a word
         port = mute.getsockname()[1]
         marketd.configure(f'[store]\ndsn = "postgresql://x@127.0.0.1:{port}/x?sslmode=disable"\n')
         log = Log(marketd)
         marketd.start()
         log.until("serving HTTP")
-        assert marketd.stop(deadline=5) == 0
-    marketd.configure(settings)
+        assert marketd.stop() == 0
+    marketd.configure(exchange.exchange())
     for phase in ("serving HTTP", "marketd runs", "symbols loaded"):
         log = Log(marketd)
         marketd.start()
@@ -126,12 +125,13 @@ def test_every_phase_ends_at_a_signal_and_the_exit_code_says_how(marketd: Market
         assert marketd.stop() == 0, phase
         wait_until("its servers have ended", lambda: not marketd.children())
 
+    marketd.configure("[shutdown]\ndeadline = 2\n" + exchange.exchange())
     marketd.start().ready()
     dsn = marketd.urls()["dsn"]
     with held_up(dsn):
         log, began = Log(marketd), time.monotonic()
         assert marketd.stop() == 1
-        assert 2 <= time.monotonic() - began < 12
+        assert 2 <= time.monotonic() - began < 28
         log.until("2 s have passed")
 
     marketd.configure(exchange.exchange())
@@ -143,7 +143,7 @@ def test_every_phase_ends_at_a_signal_and_the_exit_code_says_how(marketd: Market
         log.until('"step": "handlers"')
         began = time.monotonic()
         assert marketd.stop() == 1
-        assert time.monotonic() - began < 8
+        assert time.monotonic() - began < 25
         log.until("second signal")
 
     marketd.start().ready()

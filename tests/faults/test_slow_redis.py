@@ -32,7 +32,7 @@ async def test_books_are_summed_up_before_anybody_waits_and_trades_never_are(
         await other.client_pause(60_000, all=False)  # writes wait, as behind a fork or a slow disk
         try:
             for number in range(1, 10_001):  # five times what the queue holds
-                await asyncio.wait_for(bus.publish([book(number), *([] if number % 10 else [trade(number)])]), 5)
+                await asyncio.wait_for(bus.publish([book(number), *([] if number % 10 else [trade(number)])]), 60)
                 longest = max(longest, bus._publisher._queued)
         finally:
             await other.client_unpause()

@@ -31,11 +31,17 @@ def servers(urls: dict[str, str]) -> str:
     return f'[bus]\nurl = "{urls["redis"]}"\n[store]\ndsn = "{urls["dsn"]}"\n'
 
 
+def follows(log: Path, version: int) -> bool:
+    """Whether a daemon has said that it follows this version; who is slow may go there in one step."""
+    said = (line for line in log.read_text().splitlines() if "following a changed configuration" in line)
+    return any(f'"version": {version}' in line for line in said)
+
+
 @pytest.mark.parametrize("sig", [signal.SIGKILL, signal.SIGTERM])
 def test_the_other_one_takes_over_with_no_loss_and_no_doubles(
     marketd: Marketd, pair: list[Marketd], simulate: Callable[..., Simulated], sig: signal.Signals
 ):
-    exchange = simulate(rate=1_000)
+    exchange = simulate(rate=300)
     host = marketd.start("--role", "handle:metrics").ready()  # brings the servers and outlives the others
     urls = host.urls()
     first, second = pair
@@ -50,7 +56,7 @@ def test_the_other_one_takes_over_with_no_loss_and_no_doubles(
     wait_until("both collect for a while", lambda: sum(stream_trades(redis).values()) > before + 500)
     first.stop(sig)
     at_death = sum(stream_trades(redis).values())
-    wait_until("the second publishes", lambda: sum(stream_trades(redis).values()) > at_death + 200, 15)
+    wait_until("the second publishes", lambda: sum(stream_trades(redis).values()) > at_death + 200)
     exchange.control("pause", "POST")
     wait_until("the table has what the stream has", lambda: stream_trades(redis) == table_trades(urls["dsn"])[0])
     streamed = stream_trades(redis)
@@ -65,7 +71,7 @@ def test_the_other_one_takes_over_with_no_loss_and_no_doubles(
 def test_who_takes_over_goes_on_with_what_was_changed(
     marketd: Marketd, pair: list[Marketd], simulate: Callable[..., Simulated]
 ):
-    exchange = simulate(rate=1_000)
+    exchange = simulate(rate=300)
     host = marketd.start("--role", "handle:metrics").ready()
     urls = host.urls()
     first, second = pair
@@ -80,7 +86,7 @@ def test_who_takes_over_goes_on_with_what_was_changed(
     version = ctl(first, "symbols.add", "exchange=binance", 'symbols=["SOL/USDT"]')["version"]
     ctl(first, "symbols.remove", "exchange=binance", 'symbols=["BTC/USDT"]')
     for daemon in (host, second):
-        wait_until("all follow", lambda log=daemon.log: log.read_text().count("following a changed configuration") == 2)
+        wait_until("all follow", lambda log=daemon.log: follows(log, version + 1))
     wait_until("the second collects it too", lambda: exchange.control("state")["clients"] == 2)
     first.stop(signal.SIGKILL)
     at_death = sum(symbol == "SOL/USDT" for symbol, _ in stream_trades(redis))

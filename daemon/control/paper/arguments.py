@@ -1,19 +1,14 @@
 """What the arguments of paper trading's commands are made of."""
 
 import re
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Final, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field
 
 from daemon.config.model import Symbol
-from daemon.control.command import Arguments
+from daemon.control.command import Arguments, Identifier, as_text
 
 _DECIMAL: Final = re.compile(r"[0-9]{1,20}(\.[0-9]{1,20})?")
-
-
-def _text(value: Any) -> Any:
-    """Whole numbers may be given as they are; the digits of all others only survive as text."""
-    return str(value) if isinstance(value, int) and not isinstance(value, bool) else value
 
 
 def _decimal(text: str) -> str:
@@ -22,9 +17,9 @@ def _decimal(text: str) -> str:
     return text
 
 
-Amount = Annotated[str, BeforeValidator(_text), AfterValidator(_decimal)]
-"""A decimal number not below 0, as text: "0.5"."""
-Name = Annotated[str, BeforeValidator(_text), Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.:-]{0,63}$")]
+Amount = Annotated[str, BeforeValidator(as_text), AfterValidator(_decimal)]
+"""A decimal number not below 0: "0.5". What is no whole number must be text, where all its digits survive."""
+Name = Annotated[Identifier, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.:-]{0,63}$")]
 """A name or an id: letters, digits, and _ . : - in between."""
 
 

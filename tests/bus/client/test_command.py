@@ -22,7 +22,7 @@ class Daemon:
 
     async def answer(self, *answers: tuple) -> None:
         """Wait for the next command and give these answers: status, result, problem."""
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             while len(entries := await self._redis.xrange(self._stream)) <= len(self.asked):
                 await asyncio.sleep(0.005)
         fields = entries[len(self.asked)][1]

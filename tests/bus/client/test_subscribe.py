@@ -23,7 +23,7 @@ def trade(number: int, exchange: str = "binance", symbol: str = "BTC/USDT") -> T
 async def take(events, count: int) -> list:
     """The next so many events; the one asked for last stays with the consumer."""
     found = []
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         async for event in events:
             found.append(event)
             if len(found) == count:
@@ -44,7 +44,7 @@ class Listening:
                 self.found.append(event)
 
     async def until(self, count: int) -> list:
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             while len(self.found) < count:
                 if self._task.done():
                     self._task.result()
@@ -72,7 +72,7 @@ async def listen():
 
 async def begun(redis_url: str) -> None:
     """Wait until somebody waits for frames with XREAD."""
-    async with Redis.from_url(redis_url) as redis, asyncio.timeout(5):
+    async with Redis.from_url(redis_url) as redis, asyncio.timeout(60):
         while not any(one["cmd"] == "xread" and "b" in one["flags"] for one in await redis.client_list()):
             await asyncio.sleep(0.005)
 

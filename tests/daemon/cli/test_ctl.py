@@ -52,7 +52,7 @@ class Far:
         process = await asyncio.create_subprocess_exec(
             sys.executable, "-m", "daemon", *arguments, env=kept | settings, stdout=-1, stderr=-1
         )
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             out, errors = await process.communicate()
         return process.returncode, out.decode(), errors.decode()
 
@@ -101,7 +101,7 @@ async def test_tail_prints_what_comes(far):
     now = SystemClock().now()
     far.events = [Trade("binance", symbol, now, now, "ws", "1", "5", "1", "buy") for symbol in ("A/B", "C/D")]
     tail = asyncio.create_task(far.marketd("tail", "--json", "--symbol", "C/D", "--count", "1"))
-    async with Redis.from_url(far.url) as redis, asyncio.timeout(20):
+    async with Redis.from_url(far.url) as redis, asyncio.timeout(60):
         while not tail.done():
             await redis.xadd(f"{far.prefix}:commands", {"command": "again", "id": "1", "client": "x"})
             await asyncio.wait({tail}, timeout=0.2)

@@ -368,7 +368,7 @@ class Stage:
 
     async def until(self, condition: Callable[[], object], step: float = 0.0) -> None:
         """Wait for a condition, turning the clock by `step` seconds at each look."""
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(60):
             while not condition():
                 if step:
                     self.clock.advance(step)

@@ -49,7 +49,7 @@ async def audit(pool):
 
 
 async def rows(pool, count):
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(60):
         while True:
             found = await pool.fetch("select * from command_log order by ts, id")
             if len(found) >= count:

@@ -127,7 +127,7 @@ class Client:
 
     async def replies(self, count=1) -> list[dict]:
         """Wait for the next replies."""
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(60):
             while True:
                 entries = (await self.redis.xrange(self.names.replies))[self.seen :]
                 if len(entries) >= count:
@@ -180,7 +180,7 @@ async def test_id_and_client_come_back(serve, client, records):
 async def test_the_process_ends_once_the_sender_has_its_answer_and_not_again(serve, client, ending):
     end = serve()
     await client.send(command="shutdown", id="bye")
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(60):
         await ending.wait()
     assert await client.redis.xlen(client.names.replies) == 1
     (reply,) = await client.replies()
@@ -263,7 +263,7 @@ async def test_a_command_cut_by_a_crash_is_answered_and_not_done_twice(serve, cl
     counting.gate.clear()
     end = serve()
     await client.send(command="add", args='{"number": 5}', id="cut")
-    await asyncio.wait_for(counting.begun.wait(), 5)
+    await asyncio.wait_for(counting.begun.wait(), 60)
     await end()
     counting.gate.set()
     serve()
@@ -369,7 +369,7 @@ async def test_nobody_waits_behind_those_who_may_do_less(serve, client, counting
     counting.gate.clear()
     serve()
     await client.send(access="trade", command="paper.hold", args='{"number": 1}')
-    await asyncio.wait_for(counting.begun.wait(), 5)
+    await asyncio.wait_for(counting.begun.wait(), 60)
     assert (await client.ask(command="ping"))["status"] == "done"
     counting.gate.set()
     assert (await client.replies())[0]["status"] == "done"

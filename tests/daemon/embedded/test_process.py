@@ -21,7 +21,7 @@ async def child(tmp_path):
 
 
 async def until(condition):
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         while not condition():  # a log file grows without telling
             await asyncio.sleep(0.01)
 

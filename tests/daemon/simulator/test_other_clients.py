@@ -23,7 +23,7 @@ def point(exchange, simulator: Simulator):
 async def test_ccxt_reads_markets_book_trades_candles_and_tickers(simulator: Simulator):
     exchange = point(async_support.binance(OPTIONS), simulator)
     try:
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(60):
             markets = await exchange.load_markets()
             assert markets["BTC/USDT"]["precision"]["price"] == 0.01
             await asyncio.sleep(1)
@@ -42,7 +42,7 @@ async def test_ccxt_reads_markets_book_trades_candles_and_tickers(simulator: Sim
 async def test_ccxt_pro_watches_trades_book_ticker_and_candles(simulator: Simulator):
     exchange = point(pro.binance(OPTIONS), simulator)
     try:
-        async with asyncio.timeout(40):
+        async with asyncio.timeout(60):
             assert (await exchange.watch_trades("BTC/USDT"))[-1]["price"] > 0
             book = await exchange.watch_order_book("BTC/USDT")
             assert book["bids"][0][0] < book["asks"][0][0]

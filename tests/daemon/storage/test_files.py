@@ -54,7 +54,7 @@ async def test_a_remnant_of_a_killed_writer_is_overwritten(tmp_path: Path):
 async def test_two_writers_of_one_file_do_not_mix(tmp_path: Path):
     async with whole_file(tmp_path / "file") as file:
         with pytest.raises(MarketdError, match="another process"):
-            await asyncio.wait_for(replace(tmp_path / "file", b"second"), 5)
+            await asyncio.wait_for(replace(tmp_path / "file", b"second"), 60)
         file.write(b"first")
     assert (tmp_path / "file").read_bytes() == b"first"
 

@@ -13,7 +13,7 @@ from tests.daemon.storage.rows import START, instruments, ns, trades
 
 async def settled(clock: ManualClock) -> None:
     """Until the keeper sleeps."""
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while not clock._sleepers:
             await asyncio.sleep(0.01)
 

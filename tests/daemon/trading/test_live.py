@@ -159,7 +159,7 @@ async def test_the_service_connects_by_itself_and_says_so_until_then(api: Privat
     with pytest.raises(MarketdError, match="not connected"):
         await live.submit("main", order())
     task = asyncio.create_task(live.run())
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while "GET exchangeInfo" not in api.requests or account._ccxt is None or not account._ccxt.markets:
             await asyncio.sleep(0.01)
     await live.submit("main", order())

@@ -140,7 +140,9 @@ async def test_candles_out_of_history_are_closed_but_for_the_last(scripted):
         bars = FeedKey("BTC/USDT", "candle", "1m")
         candles = [row async for page in collector.history(bars, Span(now - 600 * SECOND, now)) for row in page]
         assert len(candles) >= 10
-        assert [row.closed for row in candles[:-1]] == [True] * (len(candles) - 1)
+        closed = [row.closed for row in candles]
+        assert closed == sorted(closed, reverse=True)
+        assert closed.count(False) <= 2  # a minute may end between our look at the clock and the answer
         assert candles[0].close == "1.50"
 
 
