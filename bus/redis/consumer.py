@@ -91,6 +91,10 @@ class RedisConsumer:
                     return delivery
             return await self._read_new(wait)
 
+    def look_again(self) -> None:
+        """See `bus.interface.Consumer.look_again`."""
+        self._next_look = 0.0
+
     async def ack(self, frames: Sequence[Frame]) -> None:
         """Acknowledge frames; the word travels with the next read, or with `close`."""
         self._acks.extend(frames)
