@@ -50,6 +50,10 @@ class Consumer(Protocol):
         """
         ...
 
+    def look_again(self) -> None:
+        """Have the next read pick up streams that have appeared, which it otherwise does every now and then."""
+        ...
+
     async def ack(self, frames: Sequence[Frame]) -> None:
         """Acknowledge frames: they never come back to this group. Raises BusUnavailable."""
         ...

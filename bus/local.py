@@ -182,6 +182,9 @@ class LocalConsumer:
                     events += len(frame.events)
         return frames
 
+    def look_again(self) -> None:
+        """See `Consumer.look_again`: every read looks at all streams."""
+
     async def read(self, wait: float) -> Delivery:
         """See `Consumer.read`."""
         async with self._bus._changed:  # noqa: SLF001 # as above

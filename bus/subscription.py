@@ -4,6 +4,7 @@ Acknowledgement comes last, so a crash anywhere means that the handler sees the 
 """
 
 import asyncio
+import contextlib
 import hashlib
 from collections.abc import Awaitable, Callable, Sequence
 from random import Random
@@ -27,6 +28,7 @@ log = structlog.get_logger(__name__)
 READ_WAIT: Final = 0.25
 """Seconds that a read waits for new frames; also how promptly time passes for a handler without events."""
 TICK_INTERVAL: Final = 1.0
+LOOK_INTERVAL: Final = 0.1
 RETURNED_DEADLINE: Final = 30.0
 """Seconds in which what a handler returned must stand on the bus."""
 LONGEST_BACKOFF: Final = 10.0
@@ -49,6 +51,8 @@ class Subscription:
         """When the newest event that is being digested was received (ns)."""
         self._behind = 0.0
         """How old the newest event was when it had been digested (s)."""
+        self._look_again = False
+        """Whether somebody waits for what is on the bus now, whatever the last read has seen."""
         self.caught_up = asyncio.Event()
         """Set while the last read found nothing left to do."""
 
@@ -56,6 +60,15 @@ class Subscription:
     def acts(self) -> bool:
         """Whether the handler is fed by this process."""
         return self._leadership.held
+
+    async def catch_up(self) -> None:
+        """Wait until what is on the bus now has been digested, or another process turns out to feed the handler."""
+        self._look_again = True
+        self.caught_up.clear()
+        while not (self.caught_up.is_set() or self._leadership.taken):
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(LOOK_INTERVAL):
+                    await self.caught_up.wait()
 
     async def run(self) -> None:
         """Feed the handler whenever no other process does, until cancelled.
@@ -74,6 +87,7 @@ class Subscription:
             self._handler.commands,
         )
         self._in_hand = None
+        self.caught_up.clear()
         metrics.HANDLER_LAG.labels(self._handler.name).set_function(self._lag)
         self._next_tick = self._clock.monotonic() + TICK_INTERVAL
         await self._patiently(lambda: self._handler.start(self._bus.state))
@@ -89,6 +103,9 @@ class Subscription:
                 await self._handler.close()
 
     async def _step(self, consumer: Consumer) -> None:
+        if self._look_again:
+            self._look_again = False
+            consumer.look_again()
         try:
             delivery = await consumer.read(READ_WAIT)
         except Retryable as error:
@@ -110,7 +127,7 @@ class Subscription:
         if self._unsettled and self._handler.settled:
             await consumer.ack(self._unsettled)
             self._unsettled.clear()
-        if not delivery.frames and not self._unsettled:
+        if not (delivery.frames or self._unsettled or self._look_again):
             self.caught_up.set()
 
     async def _digest(self, delivery: Delivery) -> None:

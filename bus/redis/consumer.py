@@ -65,6 +65,10 @@ class RedisConsumer:
         self._from_now = False
         self._next_look = self._clock.monotonic() + LOOK_FOR_STREAMS
 
+    def look_again(self) -> None:
+        """See `bus.interface.Consumer.look_again`."""
+        self._next_look = 0.0
+
     async def ack(self, frames: Sequence[Frame]) -> None:
         """Acknowledge frames; the word travels with the next read, or with `close`."""
         self._reader.ack(frames)

@@ -22,6 +22,10 @@ def drain_steps(wired: Wired) -> list[DrainStep]:
         if any([await leadership.wanted() for leadership in wired.leaderships]):
             await end_lease()
 
+    async def catch_up() -> None:
+        acting = [subscription for subscription in wired.subscriptions if subscription.acts]
+        await asyncio.gather(*(subscription.catch_up() for subscription in acting))
+
     async def end_lease() -> None:
         await supervisor.stop("lease")
         for leadership in wired.leaderships:
@@ -31,23 +35,15 @@ def drain_steps(wired: Wired) -> list[DrainStep]:
         ("lease", hand_over),
         ("collectors", partial(supervisor.stop, *collecting)),
         ("bus", partial(wired.bus.flush, wired.config.shutdown.deadline)),
-        ("handlers", partial(catch_up, wired)),
+        ("handlers", catch_up),
         ("what handlers said", partial(wired.bus.flush, wired.config.shutdown.deadline)),
         ("lease held", end_lease),
     ]
     return [DrainStep(name, step) for name, step in steps]
 
 
-async def catch_up(wired: Wired) -> None:
-    """Wait until every handler that acts here has digested what is on the streams."""
-    acting = [subscription for subscription in wired.subscriptions if subscription.acts]
-    for subscription in acting:
-        subscription.caught_up.clear()
-    await asyncio.gather(*(subscription.caught_up.wait() for subscription in acting))
-
-
 async def settle(wired: Wired) -> None:
     """Wait until what was collected is on the streams, digested, and what handlers made of it is on them too."""
     await wired.bus.flush(wired.config.shutdown.deadline)
-    await catch_up(wired)
+    await asyncio.gather(*(subscription.catch_up() for subscription in wired.subscriptions))
     await wired.bus.flush(wired.config.shutdown.deadline)

@@ -20,7 +20,7 @@ from daemon.collectors.dialler import Socket
 from daemon.collectors.intake import Intake, public_url
 from daemon.collectors.outbox import Outbox
 from daemon.collectors.sender import SEND_TIMEOUT, Sender
-from daemon.collectors.tasks import cancel
+from daemon.collectors.tasks import cancel, first_of
 from daemon.exchanges.base import Exchange, FeedKey, Notice
 
 log = structlog.get_logger(__name__)
@@ -32,6 +32,10 @@ LIFETIME_SHARE: Final = 0.97
 """Part of the exchange's lifetime after which the next connection is opened."""
 OVERLAP: Final = 15.0
 """Seconds after its first data within which a connection should deliver every feed; some may have nothing to say."""
+
+LAST_WORDS: Final = 10.0
+"""Seconds that a connection which is replaced has to bring what was sent on it."""
+_LAST: Final = b"last"
 
 RESYNC_PAUSE: Final = 30.0
 """Seconds within which a feed is not subscribed to anew a second time."""
@@ -85,6 +89,8 @@ class Connection:
         """Set when it delivers every feed, or has delivered some for `OVERLAP` seconds."""
         self.expiring = asyncio.Event()
         """Set when the exchange will end it soon."""
+        self._emptied = asyncio.Event()
+        """Set when all has been read that was sent before it was given up, or nothing more comes."""
 
     def covers(self, feed: FeedKey) -> bool:
         """Tell whether this connection surely delivers a feed when there is something to deliver."""
@@ -107,7 +113,16 @@ class Connection:
         self._sender.subscribe([feed])
 
     async def retire(self) -> None:
-        """End it with nothing lost: what has been translated is published, the rest stays unread for a successor."""
+        """End it with nothing lost: read on until the exchange answers a ping, which it does behind all it has sent."""
+        try:
+            async with asyncio.timeout(SEND_TIMEOUT):
+                await self._socket.ping(_LAST)
+        except (aiohttp.ClientError, TimeoutError, OSError) as error:
+            log.warning("an old connection takes no ping", origin=self.origin, error=repr(error))
+        else:
+            patience = asyncio.create_task(self._around.clock.sleep(LAST_WORDS))
+            await first_of(patience, self._emptied)
+            await cancel([patience])
         await self._socket.close()
 
     async def run(self) -> Ended:
@@ -121,6 +136,7 @@ class Connection:
             done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
             return next(task for task in tasks if task in done).result()
         finally:
+            self._emptied.set()
             await cancel(tasks)
             await self._socket.close()
 
@@ -171,7 +187,8 @@ class Connection:
                 except (aiohttp.ClientError, TimeoutError, OSError) as error:
                     return Ended("send", f"cannot answer a ping: {type(error).__name__}")
             case aiohttp.WSMsgType.PONG:
-                pass
+                if message.data == _LAST:
+                    self._emptied.set()
             case aiohttp.WSMsgType.ERROR:
                 return await self._broken(message.data)
             case _:

@@ -26,7 +26,7 @@ def numbers(events: Sequence[Event]) -> list[int]:
     return [int(event.id) for event in events if isinstance(event, Trade)]
 
 
-async def eventually(condition: Callable[[], object], deadline: float = 10.0) -> None:
+async def eventually(condition: Callable[[], object], deadline: float = 60.0) -> None:
     async with asyncio.timeout(deadline):
         while not condition():
             await asyncio.sleep(0.005)

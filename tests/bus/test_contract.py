@@ -138,6 +138,16 @@ async def test_a_stream_that_appears_later_is_picked_up_from_its_beginning(bus: 
     await consumer.close()
 
 
+async def test_who_waits_for_a_handler_waits_for_streams_too_that_have_just_appeared(bus: EventBus):
+    handler = Collecting()
+    async with running(bus, handler) as subscription:
+        for number in range(5):
+            await bus.publish([trade(1, f"exchange{number}")])
+            await bus.flush(10)
+            await subscription.catch_up()
+            assert len(handler.events) == number + 1
+
+
 async def test_state_is_kept_by_handler(bus: EventBus):
     await bus.state.save("gaps", {"a": b"1", "b": b"2"})
     await bus.state.save("gaps", {"b": b"3"})

@@ -17,6 +17,9 @@ from typing import Any
 
 import pytest
 
+from daemon.config import load
+from daemon.servers import reachable
+
 MARKETD = [sys.executable, "-m", "daemon"]
 PATIENCE = 150.0
 """Seconds after which a test gives up: far more than a slow and busy machine needs."""
@@ -65,7 +68,6 @@ class Marketd:
         self.config = home / "marketd.toml"
         self.log = home / "daemon.log"
         self.process: subprocess.Popen[bytes] | None = None
-        self._urls: dict[str, dict[str, str]] = {}
         self.configure()
 
     def configure(self, exchanges: str = "") -> None:
@@ -114,13 +116,11 @@ class Marketd:
         )  # fmt: skip
 
     def urls(self) -> dict[str, str]:
-        """What `marketd env` prints, as a shell would read it; asked once for each configuration."""
-        text = self.config.read_text()
-        if text not in self._urls:
-            self._urls[text] = self._env()
-        return self._urls[text]
+        """The servers' URLs, as `marketd env` finds them."""
+        return reachable(load(self.config, self.environment()))._asdict()
 
-    def _env(self) -> dict[str, str]:
+    def urls_in_a_shell(self) -> dict[str, str]:
+        """What `marketd env` prints, as a shell would read it."""
         answer = self.run("env")
         assert answer.returncode == 0, answer.stderr
         script = answer.stdout + '\nprintf \'%s\\n%s\' "$REDIS_URL" "$DATABASE_URL"'

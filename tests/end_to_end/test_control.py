@@ -52,9 +52,13 @@ def test_symbols_come_and_go_without_touching_the_others(marketd: Marketd, simul
     wait_until("its trades come", lambda: any(symbol == "ETH/USDT" for symbol, _ in stream_trades(redis)))
     assert feeds(marketd)["ETH/USDT", "trade", ""] == "live"
     assert {row["symbol"] for row in ctl(marketd, "prices.latest")} == {"BTC/USDT", "ETH/USDT"}
-    (bitcoin,) = ctl(marketd, "prices.latest", 'symbols=["BTC/USDT"]')
+
+    def bitcoin_prices() -> Any:
+        (prices,) = ctl(marketd, "prices.latest", 'symbols=["BTC/USDT"]')
+        return None not in prices.values() and prices
+
+    bitcoin = wait_until("all is known of a price", bitcoin_prices)
     assert {"price", "change_24h", "change_24h_percent", "volume", "high_24h", "low_24h"} <= bitcoin.keys()
-    assert None not in bitcoin.values()
     assert bitcoin["age"] < 10
     assert "did you mean ETH/USDT" in refused(marketd, "prices.latest", 'symbols=["ETH/USDD"]')
 

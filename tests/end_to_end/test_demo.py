@@ -31,7 +31,7 @@ def test_the_demo_starts_from_nothing_delivers_and_ends_cleanly(marketd: Marketd
     assert tail.returncode == 0, tail.stderr
     assert {"type", "exchange", "symbol", "recv"} <= json.loads(tail.stdout.splitlines()[0]).keys()
 
-    dsn = marketd.urls()["dsn"]
+    dsn = marketd.urls_in_a_shell()["dsn"]
     first = wait_until("trades are stored", lambda: rows(dsn))
     wait_until("the table grows", lambda: rows(dsn) > first)
     status, body = get(f"{marketd.http}/ready")
@@ -75,7 +75,7 @@ def test_a_subscriber_with_only_redis_and_msgpack_can_read_everything(marketd: M
     import msgpack  # noqa: PLC0415 # what the other program uses
 
     marketd.start("--demo").ready()
-    redis = Redis.from_url(marketd.urls()["redis"])
+    redis = Redis.from_url(marketd.urls_in_a_shell()["redis"])
     names = wait_until("streams are listed", lambda: redis.smembers("md:streams"))
     wait_until("a trade stream", lambda: [n for n in redis.smembers("md:streams") if n.endswith(b":trade")])
     cursor = dict.fromkeys(redis.smembers("md:streams"), "0")

@@ -58,7 +58,7 @@ def test_every_trade_on_the_stream_is_a_row_exactly_once_through_kill_9(
     marketd: Marketd, simulate: Callable[..., Simulated], seed: int
 ):
     chance = random.Random(seed)
-    exchange = simulate(rate=int(os.environ.get("MARKETD_TEST_RATE", "1000")))
+    exchange = simulate(rate=int(os.environ.get("MARKETD_TEST_RATE", "500")))
     marketd.configure(exchange.exchange())
     for _ in range(KILLS):
         marketd.start().ready()

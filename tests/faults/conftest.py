@@ -15,7 +15,7 @@ SYMBOLS = '["BTC/USDT", "ETH/USDT", "SOL/USDT", "BNB/USDT", "XRP/USDT", "ETH/BTC
 
 @pytest.fixture(scope="module")
 def running() -> Iterator[Running]:
-    with running_daemon(rate=300, symbols=SYMBOLS) as made:
+    with running_daemon(rate=150, symbols=SYMBOLS) as made:
         count = "select count(distinct symbol) from trades"
         wait_until("all symbols are stored", lambda: made.rows(count)[0][0] == 6)
         yield made

@@ -96,12 +96,20 @@ async def deadlock(db: Database) -> AsyncIterator[None]:
     """Lock what the handler needs next, then what it holds: one of the two must go."""
     deadlocks = "select deadlocks from pg_stat_database where datname = current_database()"
     before = await db.eyes.fetchval(deadlocks)
+    writes_trades = (
+        "select exists (select from pg_locks join pg_stat_activity using (pid) "
+        f"where relation = 'md.trades'::regclass and mode = 'RowExclusiveLock' and granted and {WRITER})"
+    )
     async with db.setting("deadlock_timeout", "2s"):
-        async with db.sql.transaction():
-            await db.sql.execute("set local deadlock_timeout = '5min'; lock table stream_offsets in exclusive mode")
-            await db.until_held_up()
-            await db.sql.execute("lock table md.trades in exclusive mode")
-            yield
+        while True:
+            async with db.sql.transaction():
+                await db.sql.execute("set local deadlock_timeout = '5min'; lock table stream_offsets in exclusive mode")
+                await db.until_held_up()
+                if not await db.eyes.fetchval(writes_trades):
+                    continue  # a batch of other channels
+                await db.sql.execute("lock table md.trades in exclusive mode")
+                yield
+                break
         await db.until(f"select ({deadlocks}) > $1", before)
         await db.until_logged("deadlock detected")
 

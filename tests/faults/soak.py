@@ -132,7 +132,7 @@ class Soak(NamedTuple):
 
 
 def _until_newer_trades_are_stored(exchange: Simulated, dsn: str) -> None:
-    """Wait for a trade of each symbol after all that has been printed: only a later one shows that others are missing."""
+    """Wait for a trade of each symbol after all that was printed: only a later one shows that others are missing."""
     printed = {name: state["next_trade_id"] for name, state in exchange.control("state")["symbols"].items()}
 
     async def newest() -> dict[str, int]:

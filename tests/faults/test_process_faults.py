@@ -30,7 +30,7 @@ def clock(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def running(clock: Path) -> Iterator[Running]:
     path = f"{SHIFTED}{os.pathsep}{SHIFTED.parents[2]}"
-    with running_daemon(rate=600, variables={"SHIFTED_CLOCK": str(clock), "PYTHONPATH": path}) as made:
+    with running_daemon(rate=300, variables={"SHIFTED_CLOCK": str(clock), "PYTHONPATH": path}) as made:
         wait_until("trades are stored", lambda: made.rows("select from trades limit 1"))
         yield made
 
@@ -109,7 +109,7 @@ class Log:
 
 
 def test_every_phase_ends_at_a_signal_and_the_exit_code_says_how(marketd: Marketd, simulate: Callable[..., Simulated]):
-    exchange = simulate(rate=600)
+    exchange = simulate(rate=300)
     with socket.create_server(("127.0.0.1", 0)) as mute:  # takes connections and never says a word
         port = mute.getsockname()[1]
         marketd.configure(f'[store]\ndsn = "postgresql://x@127.0.0.1:{port}/x?sslmode=disable"\n')

@@ -34,7 +34,7 @@ def redis_of(marketd: Marketd) -> "Redis[bytes]":
 def test_a_killed_server_comes_back_and_everything_published_is_stored_once(
     marketd: Marketd, simulate: Callable[..., Simulated], program: str
 ):
-    exchange = simulate(rate=600)
+    exchange = simulate(rate=300)
     marketd.configure(exchange.exchange())
     marketd.start().ready()
     urls = marketd.urls()
@@ -61,7 +61,7 @@ def server_or_none(marketd: Marketd, program: str) -> int | None:
 
 
 def test_an_exchange_that_drops_everybody_costs_no_silent_hole(marketd: Marketd, simulate: Callable[..., Simulated]):
-    exchange = simulate(rate=600)
+    exchange = simulate(rate=300)
     marketd.configure(exchange.exchange())
     marketd.start().ready()
     urls = marketd.urls()
@@ -87,7 +87,7 @@ def test_an_exchange_that_drops_everybody_costs_no_silent_hole(marketd: Marketd,
 
 
 def test_a_bus_that_has_lost_its_data_costs_no_trade(marketd: Marketd, simulate: Callable[..., Simulated]):
-    exchange = simulate(rate=600)
+    exchange = simulate(rate=300)
     marketd.configure(exchange.exchange('["BTC/USDT"]'))
     marketd.start().ready()
     urls = marketd.urls()

@@ -41,7 +41,7 @@ def follows(log: Path, version: int) -> bool:
 def test_the_other_one_takes_over_with_no_loss_and_no_doubles(
     marketd: Marketd, pair: list[Marketd], simulate: Callable[..., Simulated], sig: signal.Signals
 ):
-    exchange = simulate(rate=300)
+    exchange = simulate(rate=200)
     host = marketd.start("--role", "handle:metrics").ready()  # brings the servers and outlives the others
     urls = host.urls()
     first, second = pair
@@ -71,7 +71,7 @@ def test_the_other_one_takes_over_with_no_loss_and_no_doubles(
 def test_who_takes_over_goes_on_with_what_was_changed(
     marketd: Marketd, pair: list[Marketd], simulate: Callable[..., Simulated]
 ):
-    exchange = simulate(rate=300)
+    exchange = simulate(rate=200)
     host = marketd.start("--role", "handle:metrics").ready()
     urls = host.urls()
     first, second = pair

@@ -1,6 +1,6 @@
 """What the commands of paper trading do, by name: from their arguments to the engine, and to an answer for people."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from difflib import get_close_matches
 from typing import Any, Final, TypeAlias, TypeVar
 
@@ -11,7 +11,7 @@ from bus.paper import CommandRejected, FillReport, OrderReport, PaperCommand, Po
 from handlers.paper.commands import Amend, Cancel, CancelAll, Command, Halt, Resume, Submit
 from handlers.paper.desk import Desk
 from handlers.paper.engine import Engine
-from handlers.paper.orders import OrderRequest
+from handlers.paper.orders import Order, OrderRequest
 from handlers.paper.portfolio import Portfolio
 from handlers.paper.service import wording
 from handlers.paper.service.arguments import (
@@ -237,28 +237,34 @@ class Tasks:
         """Put a stop-loss and a take-profit around a position; they take the place of earlier ones."""
         portfolio = self._portfolio(arguments.portfolio)
         desk, quantity = self._held(portfolio, arguments.exchange, arguments.symbol)
-        exchange = desk.market.instrument.exchange
-        for earlier, where in list(portfolio.open.values()):
-            if where is desk and earlier.id.startswith("protect"):
-                self._do(Cancel(portfolio.name, earlier.id))
+        orders = [order for order, where in portfolio.open.values() if where is desk]
+        earlier = [order for order in orders if order.id.startswith("protect")]
         group = self._free_id(portfolio, "protect")
-        order = OrderRequest(
-            id="", exchange=exchange, symbol=arguments.symbol, side="sell", order_type="limit", quantity=quantity,
-            reduce_only=True, ouo=group,
-        )  # fmt: skip
-        wanted: list[OrderRequest] = []
-        if arguments.stop_loss:
-            wanted.append(replace(order, id=f"{group}:sl", order_type="stop_market", stop_price=arguments.stop_loss))
-        if arguments.take_profit:
-            wanted.append(replace(order, id=f"{group}:tp", price=arguments.take_profit))
+        before = [_again(desk, order, f"{group}:before") for order in earlier]
+        for order in earlier:  # they reserve what the new ones sell
+            self._do(Cancel(portfolio.name, order.id))
+        wanted = _protection(desk, quantity, arguments.stop_loss, arguments.take_profit, group)
         try:
-            placed = [self._place(portfolio, order) for order in wanted]
+            placed = self._place_all(portfolio, wanted)
         except Declined as declined:
-            if f"{group}:sl" in portfolio.open:
-                self._do(Cancel(portfolio.name, f"{group}:sl"))
-            raise Declined(declined.code, f"{declined}; the position has no protection now") from None
+            if not before:
+                raise
+            self._place_all(portfolio, before)
+            raise Declined(declined.code, f"{declined}; the earlier protection stands") from None
         text = "; ".join(result["text"] for result in placed)
         return {"text": text, "portfolio": portfolio.name, "ids": [result["id"] for result in placed]}
+
+    def _place_all(self, portfolio: Portfolio, orders: Sequence[OrderRequest]) -> list[Result]:
+        """Place orders, all of them or none. Raises Declined."""
+        placed: list[Result] = []
+        try:
+            placed += (self._place(portfolio, order) for order in orders)
+        except Declined:
+            for order in orders:
+                if order.id in portfolio.open:
+                    self._do(Cancel(portfolio.name, order.id))
+            raise
+        return placed
 
     # the kill switch
 
@@ -281,6 +287,31 @@ class Tasks:
 
     def _named(self, name: str) -> list[str]:
         return [self._portfolio(name).name] if name else list(self._engine.portfolios)
+
+
+def _protection(
+    desk: Desk, quantity: str, stop_loss: str | None, take_profit: str | None, group: str
+) -> list[OrderRequest]:
+    """Return the orders that sell a position at these prices; what one of them sells, the others no longer do."""
+    instrument = desk.market.instrument
+    order = OrderRequest(
+        id="", exchange=instrument.exchange, symbol=instrument.spec.symbol, side="sell", order_type="limit",
+        quantity=quantity, reduce_only=True, ouo=group,
+    )  # fmt: skip
+    orders: list[OrderRequest] = []
+    if stop_loss:
+        orders.append(replace(order, id=f"{group}:sl", order_type="stop_market", stop_price=stop_loss))
+    if take_profit:
+        orders.append(replace(order, id=f"{group}:tp", price=take_profit))
+    return orders
+
+
+def _again(desk: Desk, order: Order, group: str) -> OrderRequest:
+    """Ask once more for what is left of an order of a position's protection."""
+    instrument = desk.market.instrument
+    stop, price = (None if at is None else instrument.price_text(at) for at in (order.stop, order.price))
+    (again,) = _protection(desk, instrument.size_text(order.leaves), stop, price, group)
+    return again
 
 
 def _nearest(word: str, known: "Mapping[str, Any] | set[str]") -> str:

@@ -7,7 +7,7 @@ and {"err": n, "msg": …} answer message n, {"bye": 1} announces the end, {"ask
 
 import asyncio
 import json
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable
 from contextlib import asynccontextmanager, suppress
 from random import Random
@@ -24,6 +24,7 @@ from bus.local import LocalState
 from bus.streams import StreamNames
 from daemon.collectors.exchange import ExchangeCollector, FeedSettings
 from daemon.exchanges.base import Endpoints, Exchange, FeedKey, Instrument, Limits, Notice, Page, Request, by_status
+from daemon.exchanges.duplicates import IdFilter
 
 LIMITS = {
     "feeds_per_connection": 100,
@@ -58,7 +59,7 @@ class Tiny(Exchange):
         super().__init__()
         self.limits = Limits(**(LIMITS | limits))
         self._instruments: dict[str, Instrument] = {}
-        self._seen: dict[str, int] = {}
+        self._seen: defaultdict[str, IdFilter] = defaultdict(IdFilter)
         self.lost_feeds: list[FeedKey] = []
         self.failed_requests: list[Request] = []
         self.ping_text = "ping"
@@ -92,10 +93,9 @@ class Tiny(Exchange):
             raise MalformedFrame(f"no JSON: {error}") from error
         match m:
             case {"t": symbol, "id": number}:
-                if number <= self._seen.get(symbol, -1):
+                if self._seen[symbol].seen(number):
                     self.duplicates["trade"] += 1
                     return []
-                self._seen[symbol] = number
                 return [Trade("tiny", symbol, 1, recv, "ws", str(number), "1", "1", "buy")]
             case {"q": symbol}:
                 return [Ticker("tiny", symbol, None, recv, "ws", bid="1")]
@@ -205,6 +205,7 @@ class Server:
         self.on_connect = None
         self.on_subscribe = None
         self.refuse: web.Response | None = None
+        self.answers_pings = True
         self.url = ""
 
     @property
@@ -233,6 +234,8 @@ class Server:
                     await self._take(peer, message.data)
                 else:
                     peer.received.append(message.type.name)
+                    if message.type is aiohttp.WSMsgType.PING and self.answers_pings:
+                        await socket.pong(message.data)
         finally:
             peer.closed.set()
         return socket

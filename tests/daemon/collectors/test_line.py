@@ -6,6 +6,7 @@ import pytest
 from aiohttp import web
 
 from bus.events import Breaker, Trade
+from daemon.collectors.connection import LAST_WORDS
 from tests.daemon.collectors.helpers import Tiny
 
 
@@ -126,11 +127,46 @@ async def test_a_planned_change_loses_nothing_while_the_bus_has_no_room(stage):
         stage.bus.room.clear()
         await stage.pass_time(30)
         stage.bus.room.set()
-        await stage.until(first.closed.is_set, step=0.25)
+        await stage.until(first.closed.is_set, step=0.02)
         stop.set()
         total = await market
         await stage.until(lambda: len(stage.bus.of(Trade)) == total)
         assert stage.bus.ids("AAA/USD") == list(range(total))
+
+
+async def test_what_the_old_connection_has_sent_is_read_before_it_is_closed(stage):
+    async with stage.running(Tiny()):
+        first = await stage.subscribed()
+        await first.send({"t": "AAA/USD", "id": 0})
+        await first.send({"bye": 1})
+        await stage.until(lambda: len(stage.server.peers) == 2, step=0.25)
+        second = await stage.subscribed(peers=2)
+        stage.bus.room.clear()
+        for number in range(1, 2_000):  # more than is read in one go
+            await first.send({"t": "AAA/USD", "id": number})
+        for peer in (first, second):
+            await peer.send({"t": "AAA/USD", "id": 2_000})
+        await stage.pass_time(1)
+        stage.bus.room.set()
+        await stage.until(first.closed.is_set)
+        assert sorted(stage.bus.ids("AAA/USD")) == list(range(2_001))
+
+
+async def test_an_old_connection_that_does_not_answer_is_closed_all_the_same(stage):
+    stage.server.answers_pings = False
+    async with stage.running(Tiny()):
+        first = await stage.subscribed()
+        await first.send({"t": "AAA/USD", "id": 0})
+        await first.send({"bye": 1})
+        await stage.until(lambda: len(stage.server.peers) == 2, step=0.25)
+        second = await stage.subscribed(peers=2)
+        stage.bus.room.clear()
+        await second.send({"t": "AAA/USD", "id": 1})
+        await first.send({"t": "AAA/USD", "id": 1})
+        await stage.pass_time(LAST_WORDS + 1)
+        stage.bus.room.set()
+        await stage.until(first.closed.is_set)
+        await stage.until(lambda: stage.bus.ids("AAA/USD") == [0, 1])
 
 
 async def test_the_old_connection_stays_while_the_next_one_says_nothing(stage):

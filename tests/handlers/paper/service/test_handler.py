@@ -101,6 +101,24 @@ async def test_positions_are_closed_and_protected_by_one_command(stand: Stand):
     assert (await stand.ask(command(8, "position.close", symbol=SYMBOL))).code == "no_position"
 
 
+async def test_a_protection_that_is_refused_leaves_the_earlier_one(stand: Stand):
+    await stand.give(book(1, BIDS, ASKS), create(2), order(3, "buy", "market", quantity="1"))
+    refused = await stand.ask(command(4, "position.protect", symbol=SYMBOL, stop_loss="95", take_profit="120.0001"))
+    assert "multiple" in refused.message
+    assert not await open_orders(stand)
+    await stand.ask(command(5, "position.protect", symbol=SYMBOL, stop_loss="95", take_profit="120"))
+    for at, wrong in ((6, {"stop_loss": "96.0001"}), (7, {"stop_loss": "96", "take_profit": "130.0001"})):
+        refused = await stand.ask(command(at, "position.protect", symbol=SYMBOL, **wrong))
+        assert refused.message.endswith("the earlier protection stands")
+        assert await open_orders(stand) == [("limit", None, 120, 1), ("stop_market", 95, None, 1)]
+
+
+async def open_orders(stand: Stand) -> list[tuple[Any, ...]]:
+    rows = map(json.loads, await stand.rows("paper_orders"))
+    columns = ("order_type", "stop_price", "price", "quantity")
+    return sorted(tuple(row[name] for name in columns) for row in rows if row["status"] == "NEW")
+
+
 async def test_mistakes_are_answered_with_what_is_near(stand: Stand):
     await stand.give(book(1, BIDS, ASKS), create(2))
     answers = {
