@@ -97,6 +97,10 @@ class ClusterConsumer:
         # a group that reads from now on must not miss the beginning of a stream that is born while it runs
         self._from_now = False
 
+    def look_again(self) -> None:
+        """See `bus.interface.Consumer.look_again`."""
+        self._next_look = 0.0
+
     async def ack(self, frames: Sequence[Frame]) -> None:
         """Acknowledge frames; the word travels with the next read of their stream, or with `close`."""
         by_stream: dict[str, list[Frame]] = {}
