@@ -3,14 +3,14 @@
 https://developers.binance.com/docs/binance-spot-api-docs/web-socket-streams
 """
 
-from collections.abc import Callable, Sequence
-from typing import Any, ClassVar
+from collections.abc import Sequence
+from typing import ClassVar
 
 from bus.errors import ConfigError, MalformedFrame
 from bus.events import Book, Side, Ticker, Trade
 from daemon.exchanges import binance_rest as rest
 from daemon.exchanges.base import Endpoints, FeedKey, Instrument, Limits
-from daemon.exchanges.binance_family import BinanceFamily, Events
+from daemon.exchanges.binance_family import BinanceFamily, Events, Handle
 from daemon.exchanges.binance_frames import SPOT, Decoders
 from daemon.exchanges.binance_messages import (
     BookTickerMessage,
@@ -44,7 +44,7 @@ class Binance(BinanceFamily):
         weight=6000,
     )
 
-    def handlers(self) -> dict[str, Callable[[Any, int], Events]]:
+    def handlers(self) -> dict[str, Handle]:
         """Return what turns each event type into events."""
         return {
             "trade": self._trade,
@@ -84,9 +84,9 @@ class Binance(BinanceFamily):
         """Return the URL for combined streams, which are subscribed to by message."""
         return f"{websocket.rstrip('/')}/stream"
 
-    def _trade(self, m: TradeMessage, recv: int) -> Events:
+    def _trade(self, m: TradeMessage[str], recv: int, *, plain: bool = False) -> Events:
         market = self.markets.get(m.s) or self.market(m.s)
-        if not sound_trade(m.p, m.q):
+        if not sound_trade(m.p, m.q, plain=plain):
             raise MalformedFrame(f"price {m.p!r} or amount {m.q!r} is not a plain decimal above 0")
         ts = nanoseconds(m.T)
         if market.trades.seen(m.t):
@@ -94,11 +94,12 @@ class Binance(BinanceFamily):
         side: Side = "sell" if m.m else "buy"
         return [Trade(self.name, market.symbol, ts, recv, self.source, str(m.t), m.p, m.q, side)]
 
-    def _book_ticker(self, m: BookTickerMessage, recv: int) -> Events:
+    def _book_ticker(self, m: BookTickerMessage[str], recv: int, *, plain: bool = False) -> Events:
         market = self.markets.get(m.s) or self.market(m.s)
         if m.u <= market.quote_id:
             return self.duplicate("ticker")
-        bid, bid_size, ask, ask_size = (m.b, m.B, m.a, m.A) if sound_quote(m.b, m.B, m.a, m.A) else _sides(m)
+        sound = sound_quote(m.b, m.B, m.a, m.A, plain=plain)
+        bid, bid_size, ask, ask_size = (m.b, m.B, m.a, m.A) if sound else _sides(m)
         market.quote_id = m.u
         return [Ticker(self.name, market.symbol, None, recv, self.source, bid, bid_size, ask, ask_size)]
 
@@ -120,11 +121,11 @@ class Binance(BinanceFamily):
             )
         ]  # fmt: skip
 
-    def _depth(self, m: DepthMessage, recv: int) -> Events:
+    def _depth(self, m: DepthMessage[str], recv: int, *, plain: bool = False) -> Events:
         market = self.markets.get(m.s) or self.market(m.s)
         if m.u < m.U:
             raise MalformedFrame(f"depth update ends at {m.u}, before it begins at {m.U}")
-        check_levels(m.b, m.a)
+        check_levels(m.b, m.a, plain=plain)
         ts, book = nanoseconds(m.E), market.book
         before = book.last_id
         events: Events = [
@@ -137,7 +138,7 @@ class Binance(BinanceFamily):
         return events
 
 
-def _sides(m: BookTickerMessage | DayTickerMessage) -> tuple[str | None, str | None, str | None, str | None]:
+def _sides(m: BookTickerMessage[str] | DayTickerMessage) -> tuple[str | None, str | None, str | None, str | None]:
     """Return best bid and ask with sizes; a side that is 0 in both is empty. Raises MalformedFrame."""
     return *_side(m.b, m.B), *_side(m.a, m.A)
 

@@ -22,12 +22,19 @@ from daemon.exchanges.base import (
     Translated,
     by_status,
 )
-from daemon.exchanges.binance_frames import PREFIX, PREFIX_LENGTH, Decoders, kind_of, notice_of
+from daemon.exchanges.binance_frames import DIGITS, LEVEL, PREFIX, PREFIX_LENGTH, Decoders, kind_of, notice_of
 from daemon.exchanges.binance_market import Market
 from daemon.exchanges.binance_messages import TIMEFRAMES, AggregateTradeMessage, Combined, KlineMessage, nanoseconds
 from daemon.exchanges.decimals import check, sound_trade
 
 Events: TypeAlias = list[Translated]
+Decode: TypeAlias = Callable[[bytes], Combined[Any]]
+Handle: TypeAlias = Callable[..., Events]
+"""Takes a message and its receive time; for frequent ones also whether its decimals are known to be `plain`."""
+
+LONGEST_FORM: Final = 400
+MOST_FORMS: Final = 50_000
+"""Forms that are remembered: some ten for each symbol."""
 
 _UNDECODABLE: Final = (msgspec.MsgspecError, ValueError, RecursionError)
 
@@ -49,8 +56,9 @@ class BinanceFamily(Exchange):
         self._instruments: dict[str, Instrument] = {}
         self._symbols: dict[str, str] = {}
         self.markets: dict[str, Market] = {}
-        self._routes: dict[bytes, tuple[Callable[[bytes], Combined[Any]], Callable[[Any, int], Events]]] = {}
-        self._handlers: dict[str, Callable[[Any, int], Events]] = {
+        self._forms: dict[bytes, tuple[Decode, Handle]] = {}
+        self._routes: dict[bytes, tuple[Decode, Handle, Decode | None]] = {}
+        self._handlers: dict[str, Handle] = {
             "aggTrade": self._aggregate_trade,
             "kline": self._kline,
             **self.handlers(),
@@ -58,7 +66,7 @@ class BinanceFamily(Exchange):
 
     # what is a market's own
     @abstractmethod
-    def handlers(self) -> dict[str, Callable[[Any, int], Events]]:
+    def handlers(self) -> dict[str, Handle]:
         """Return what turns each of the market's own event types into events."""
 
     @abstractmethod
@@ -126,10 +134,19 @@ class BinanceFamily(Exchange):
     def parse(self, frame: bytes | str, recv: int, connection: int = 0) -> Events:  # noqa: ARG002 # ids are per symbol
         """Turn one frame, combined or raw, into events. Raises MalformedFrame.
 
-        A stream's name, met once, leads straight to its typed decoder; what that does not fit is looked at in full.
+        A form or else a stream's name, met once, leads straight to its typed decoder; in a frame of a known form all
+        decimals are plain. What does not fit is looked at in full.
         """
         try:
             raw = frame.encode() if isinstance(frame, str) else frame
+            form = raw.translate(None, DIGITS)
+            known = self._forms.get(form) or self._forms.get(form.replace(LEVEL, b""))
+            if known is not None:
+                try:
+                    message = known[0](raw)
+                except _UNDECODABLE:
+                    return self._unrouted(raw, recv)
+                return known[1](message.data, recv, plain=True)
             route = self._routes.get(raw[: raw.find(b'"', PREFIX_LENGTH)])
             if route is None:
                 return self._unrouted(raw, recv)
@@ -137,9 +154,20 @@ class BinanceFamily(Exchange):
                 message = route[0](raw)
             except _UNDECODABLE:
                 return self._unrouted(raw, recv)
-            return route[1](message.data, recv)
+            events = route[1](message.data, recv)
         except _UNDECODABLE as error:
             raise MalformedFrame(f"{said(error)}"[:200]) from error
+        if (dotted := route[2]) is not None and b'""' not in form:
+            self._learn(form.replace(LEVEL, b""), dotted, route[1])
+        return events
+
+    def _learn(self, form: bytes, decode: Decode, handler: Handle) -> None:
+        """Remember the form of a frame that was found sound in full."""
+        if len(form) > LONGEST_FORM:
+            return
+        if len(self._forms) >= MOST_FORMS:
+            self._forms.clear()
+        self._forms[form] = decode, handler
 
     def _unrouted(self, raw: bytes, recv: int) -> Events:
         """Find out what a frame is; a stream that is met for the first time gets its route."""
@@ -154,10 +182,11 @@ class BinanceFamily(Exchange):
             return []
         if not combined:
             return handler(self.decoders.plain[kind].decode(raw), recv)
-        decode = self.decoders.combined[kind].decode
+        decode, dotted = self.decoders.combined[kind].decode, self.decoders.dotted.get(kind)
         events = handler(decode(raw).data, recv)
         if raw.startswith(PREFIX):
-            self._routes[raw[: raw.find(b'"', PREFIX_LENGTH)]] = (decode, handler)
+            beginning = raw[: raw.find(b'"', PREFIX_LENGTH)]
+            self._routes[beginning] = decode, handler, dotted and dotted.decode
         return events
 
     def market(self, native: str) -> Market:
@@ -174,9 +203,9 @@ class BinanceFamily(Exchange):
             market = begun = self.markets[native] = Market(symbol, ask, linked=self.linked)
         return market
 
-    def _aggregate_trade(self, m: AggregateTradeMessage, recv: int) -> Events:
+    def _aggregate_trade(self, m: AggregateTradeMessage[str], recv: int, *, plain: bool = False) -> Events:
         market = self.markets.get(m.s) or self.market(m.s)
-        if not sound_trade(m.p, m.q):
+        if not sound_trade(m.p, m.q, plain=plain):
             raise MalformedFrame(f"price {m.p!r} or amount {m.q!r} is not a plain decimal above 0")
         ts = nanoseconds(m.T)
         if m.f > m.l:

@@ -7,17 +7,30 @@ import msgspec
 
 from daemon.exchanges import binance_messages as messages
 from daemon.exchanges.base import Notice
+from daemon.exchanges.decimals import Dotted, Number
 
 PREFIX: Final = b'{"stream":"'
 """How a combined frame begins; the stream's name follows."""
 PREFIX_LENGTH: Final = len(PREFIX)
 
 
-class Decoders:
-    """Typed decoders by event type, of raw frames and of combined ones."""
+DIGITS: Final = b"0123456789"
+"""A frame without these is its form. Frames of one form differ in nothing but digits: where one has a plain decimal
+with a dot, all have digits and one dot."""
+LEVEL: Final = b'[".","."],'
+"""A level in a book's form, which is left out of it: but for the last one of a side, any number of them may come."""
 
-    def __init__(self, kinds: Mapping[str, Any]) -> None:
-        """`kinds`: the message of each event type."""
+
+class Decoders:
+    """Typed decoders by event type, of raw frames and of combined ones; `dotted` is for frames of a known form."""
+
+    def __init__(self, kinds: Mapping[str, Any], frequent: Mapping[str, Any]) -> None:
+        """`kinds`: the message of each event type; `frequent`: likewise, generic in how their decimals look."""
+        kinds = {**kinds, **{kind: message[Number] for kind, message in frequent.items()}}
+        self.dotted: dict[str, msgspec.json.Decoder[messages.Combined[Any]]] = {
+            kind: msgspec.json.Decoder(messages.Combined[message[Dotted]])  # type: ignore[valid-type] # as below
+            for kind, message in frequent.items()
+        }
         self.plain = {kind: msgspec.json.Decoder(message) for kind, message in kinds.items()}
         self.combined: dict[str, msgspec.json.Decoder[messages.Combined[Any]]] = {
             kind: msgspec.json.Decoder(messages.Combined[message])  # type: ignore[valid-type] # a type only at run time
@@ -26,14 +39,13 @@ class Decoders:
 
 
 SPOT: Final = Decoders(
+    {"24hrTicker": messages.DayTickerMessage, "kline": messages.KlineMessage},
     {
         "trade": messages.TradeMessage,
         "aggTrade": messages.AggregateTradeMessage,
         "bookTicker": messages.BookTickerMessage,
-        "24hrTicker": messages.DayTickerMessage,
         "depthUpdate": messages.DepthMessage,
-        "kline": messages.KlineMessage,
-    }
+    },
 )
 _KIND_BY_STREAM: Final = {
     "trade": "trade",

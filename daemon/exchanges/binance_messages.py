@@ -10,7 +10,7 @@ from msgspec import Meta, Struct
 
 from bus.clock import MICROSECOND, MILLISECOND
 from bus.errors import MalformedFrame
-from daemon.exchanges.decimals import Levels, Number
+from daemon.exchanges.decimals import MAX_LEVELS, Levels, Number
 
 Id: TypeAlias = Annotated[int, Meta(ge=0, le=2**63 - 1)]
 Time: TypeAlias = Annotated[int, Meta(gt=0, lt=9_200_000_000_000_000)]
@@ -33,6 +33,8 @@ def nanoseconds(time: int) -> int:
 
 
 Payload = TypeVar("Payload")
+N = TypeVar("N", bound=str)
+"""How decimals look in a message that comes very often: `Number`, or `Dotted` where that is known."""
 
 
 class Combined(Struct, Generic[Payload], gc=False):
@@ -41,7 +43,7 @@ class Combined(Struct, Generic[Payload], gc=False):
     data: Payload
 
 
-class TradeMessage(Struct, gc=False):
+class TradeMessage(Struct, Generic[N], gc=False):
     """`<symbol>@trade`, section "Trade Streams".
 
     {"e":"trade","E":1672515782136,"s":"BNBBTC","t":12345,"p":"0.001","q":"100","T":1672515782136,"m":true,"M":true}
@@ -50,13 +52,13 @@ class TradeMessage(Struct, gc=False):
     e: Literal["trade"]
     s: str
     t: Id
-    p: Number
-    q: Number
+    p: N
+    q: N
     T: Time
     m: bool
 
 
-class AggregateTradeMessage(Struct, gc=False):
+class AggregateTradeMessage(Struct, Generic[N], gc=False):
     """`<symbol>@aggTrade`, section "Aggregate Trade Streams": the fills of one taker order at one price.
 
     {"e":"aggTrade","E":1672515782136,"s":"BNBBTC","a":12345,"p":"0.001","q":"100","f":100,"l":105,
@@ -66,15 +68,15 @@ class AggregateTradeMessage(Struct, gc=False):
     e: Literal["aggTrade"]
     s: str
     a: Id
-    p: Number
-    q: Number
+    p: N
+    q: N
     f: Id
     l: Id  # noqa: E741 # Binance's name
     T: Time
     m: bool
 
 
-class BookTickerMessage(Struct, gc=False):
+class BookTickerMessage(Struct, Generic[N], gc=False):
     """`<symbol>@bookTicker`, section "Individual Symbol Book Ticker Streams". It has no type and no time.
 
     {"u":400900217,"s":"BNBUSDT","b":"25.35190000","B":"31.21000000","a":"25.36520000","A":"40.66000000"}
@@ -82,10 +84,10 @@ class BookTickerMessage(Struct, gc=False):
 
     u: Id
     s: str
-    b: Number
-    B: Number
-    a: Number
-    A: Number
+    b: N
+    B: N
+    a: N
+    A: N
 
 
 class DayTickerMessage(Struct, gc=False):
@@ -111,7 +113,7 @@ class DayTickerMessage(Struct, gc=False):
     q: Number
 
 
-class DepthMessage(Struct, gc=False):
+class DepthMessage(Struct, Generic[N], gc=False):
     """`<symbol>@depth@100ms`, section "Diff. Depth Stream".
 
     {"e":"depthUpdate","E":1672515782136,"s":"BNBBTC","U":157,"u":160,"b":[["0.0024","10"]],"a":[["0.0026","100"]]}
@@ -122,8 +124,8 @@ class DepthMessage(Struct, gc=False):
     s: str
     U: Id
     u: Id
-    b: Levels
-    a: Levels
+    b: Annotated[list[tuple[N, N]], Meta(max_length=MAX_LEVELS)]
+    a: Annotated[list[tuple[N, N]], Meta(max_length=MAX_LEVELS)]
 
 
 class Kline(Struct, gc=False):

@@ -4,9 +4,9 @@ https://developers.binance.com/docs/derivatives/usds-margined-futures/websocket-
 """
 
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from datetime import UTC, datetime
-from typing import Any, ClassVar, Final, Literal
+from typing import ClassVar, Final, Literal
 
 import msgspec
 
@@ -14,7 +14,7 @@ from bus.errors import ConfigError, MalformedFrame
 from bus.events import Book, Funding, Liquidation, MarkPrice, OpenInterest, Quality, Side, Source, Ticker, Trade
 from daemon.exchanges import binanceusdm_messages as messages
 from daemon.exchanges.base import Endpoints, FeedKey, Instrument, Limits, Request
-from daemon.exchanges.binance_family import BinanceFamily, Events
+from daemon.exchanges.binance_family import BinanceFamily, Events, Handle
 from daemon.exchanges.binance_frames import Decoders
 from daemon.exchanges.binance_messages import AggregateTradeMessage, KlineMessage, nanoseconds
 from daemon.exchanges.binance_rest import RENAMED, Api, renamed
@@ -57,15 +57,17 @@ class BinanceUsdm(BinanceFamily):
     api: ClassVar[Api] = Api("/fapi/v1", 1, 20, 200, 20, 5, 40)
     decoders: ClassVar[Decoders] = Decoders(
         {
-            "trade": messages.TradeMessage,
-            "aggTrade": AggregateTradeMessage,
-            "bookTicker": messages.BookTickerMessage,
             "24hrTicker": messages.DayTickerMessage,
-            "depthUpdate": messages.DepthMessage,
             "kline": KlineMessage,
             "markPriceUpdate": messages.MarkPriceMessage,
             "forceOrder": messages.ForceOrderMessage,
-        }
+        },
+        {
+            "trade": messages.TradeMessage,
+            "aggTrade": AggregateTradeMessage,
+            "bookTicker": messages.BookTickerMessage,
+            "depthUpdate": messages.DepthMessage,
+        },
     )
     endpoints: ClassVar[Endpoints] = Endpoints("https://fapi.binance.com", "wss://fstream.binance.com")
     # "Connect": a ping every 3 minutes, 10 messages a second, 1024 streams; "IP Limits": weight 2400 a minute.
@@ -84,7 +86,7 @@ class BinanceUsdm(BinanceFamily):
         super().__init__(source, "aggregate")
         self._memories: dict[str, _Memory] = {}
 
-    def handlers(self) -> dict[str, Callable[[Any, int], Events]]:
+    def handlers(self) -> dict[str, Handle]:
         """Return what turns each event type into events."""
         return {
             "trade": self._trade,
@@ -170,7 +172,7 @@ class BinanceUsdm(BinanceFamily):
         return f"{websocket.rstrip('/')}/{path}/stream"
 
     # data
-    def _trade(self, m: messages.TradeMessage, recv: int) -> Events:
+    def _trade(self, m: messages.TradeMessage[str], recv: int, *, plain: bool = False) -> Events:
         market = self.markets.get(m.s) or self.market(m.s)
         ts = nanoseconds(m.T)
         if m.X != "MARKET":
@@ -182,18 +184,18 @@ class BinanceUsdm(BinanceFamily):
                     f"a fill of the kind {m.X[:20]} has used up this trade id",
                 )
             ]  # fmt: skip
-        if not sound_trade(m.p, m.q):
+        if not sound_trade(m.p, m.q, plain=plain):
             raise MalformedFrame(f"price {m.p!r} or amount {m.q!r} is not a plain decimal above 0")
         if market.trades.seen(m.t):
             return self.duplicate("trade")
         side: Side = "sell" if m.m else "buy"
         return [Trade(self.name, market.symbol, ts, recv, self.source, str(m.t), m.p, m.q, side)]
 
-    def _book_ticker(self, m: messages.BookTickerMessage, recv: int) -> Events:
+    def _book_ticker(self, m: messages.BookTickerMessage[str], recv: int, *, plain: bool = False) -> Events:
         market = self.markets.get(m.s) or self.market(m.s)
         if m.u <= market.quote_id:
             return self.duplicate("ticker")
-        if not sound_quote(m.b, m.B, m.a, m.A):
+        if not sound_quote(m.b, m.B, m.a, m.A, plain=plain):
             raise MalformedFrame(f"bid {m.b!r} {m.B!r} or ask {m.a!r} {m.A!r} is not a plain decimal")
         ts = nanoseconds(m.E)
         market.quote_id = m.u
@@ -213,11 +215,11 @@ class BinanceUsdm(BinanceFamily):
             )
         ]  # fmt: skip
 
-    def _depth(self, m: messages.DepthMessage, recv: int) -> Events:
+    def _depth(self, m: messages.DepthMessage[str], recv: int, *, plain: bool = False) -> Events:
         market = self.markets.get(m.s) or self.market(m.s)
         if m.u < m.U or m.u < m.pu:
             raise MalformedFrame(f"depth update ends at {m.u}, before it begins at {m.U} or follows on {m.pu}")
-        check_levels(m.b, m.a)
+        check_levels(m.b, m.a, plain=plain)
         ts, book = nanoseconds(m.E), market.book
         before = book.last_id
         events: Events = [
