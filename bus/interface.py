@@ -33,10 +33,14 @@ class Loss(msgspec.Struct, frozen=True):
 
 
 class Delivery(msgspec.Struct, frozen=True):
-    """What one read gave: frames in order per stream, and frames noticed missing before them."""
+    """What one read gave: frames in order per stream, and frames noticed missing before them.
+
+    `complete`: false while some stream has not yet answered, since the last `look_again`, that it has nothing.
+    """
 
     frames: list[Frame]
     losses: Sequence[Loss] = ()
+    complete: bool = True
 
 
 class Consumer(Protocol):

@@ -127,7 +127,7 @@ class Subscription:
         if self._unsettled and self._handler.settled:
             await consumer.ack(self._unsettled)
             self._unsettled.clear()
-        if not (delivery.frames or self._unsettled or self._look_again):
+        if delivery.complete and not (delivery.frames or self._unsettled or self._look_again):
             self.caught_up.set()
 
     async def _digest(self, delivery: Delivery) -> None:

@@ -88,10 +88,15 @@ class ClusterClient(RedisCluster):
         self._asking = True
         try:
             await self.aclose()
-            nodes = self.nodes_manager.startup_nodes
-            answers = await asyncio.gather(*map(_answers, nodes.values()))
-            left = {name: node for (name, node), answer in zip(nodes.items(), answers, strict=True) if answer}
-            self.nodes_manager.startup_nodes = left or nodes
+            asked = list(self.nodes_manager.startup_nodes.values())
+            answers = await asyncio.gather(*map(_answers, asked))
+            silent = {node.name for node, answer in zip(asked, answers, strict=True) if not answer}
+            known = self.nodes_manager.startup_nodes  # other tasks may have changed it meanwhile
+            left = {name: node for name, node in known.items() if name not in silent}
+            if left:
+                self.nodes_manager.startup_nodes = left
+                # nobody else closes them now, and whoever has asked one meanwhile goes on to the next
+                await asyncio.gather(*(known[name].disconnect() for name in known.keys() - left.keys()))
         finally:
             self._asking = False
 

@@ -20,6 +20,8 @@ log = structlog.get_logger(__name__)
 
 BLOCK: Final = 2.0
 """Seconds that a stream's reader waits for new frames; its acknowledgements travel with its next read."""
+QUICK_BLOCK: Final = 0.25
+"""The same while it is not known of every stream whether it has anything: somebody may wait to hear that."""
 PAUSE: Final = 0.25
 """Seconds between two attempts to read a stream whose node does not answer."""
 
@@ -45,6 +47,8 @@ class ClusterConsumer:
         self._readers: dict[str, GroupReader] = {}
         self._reading = FirstCome(self._read_one)
         self._away: dict[str, BusUnavailable] = {}
+        self._unanswered: set[str] = set()
+        """Streams that may hold something since the last `look_again`, and the directory until it has been read."""
         self._next_look = 0.0
         self._from_now = group.start_at == "now"
 
@@ -70,16 +74,20 @@ class ClusterConsumer:
                 losses += delivery.losses
         if self._away and len(self._away) == len(self._readers):
             raise next(iter(self._away.values()))
-        return Delivery(frames, losses)
+        return Delivery(frames, losses, complete=not self._unanswered)
 
     async def _read_one(self, stream: str) -> Delivery:
         reader = self._readers[stream]
         try:
-            return await reader.read(BLOCK, len(self._readers))
+            delivery = await reader.read(QUICK_BLOCK if self._unanswered else BLOCK, len(self._readers))
         except BusUnavailable:
             reader.rewind()  # what the lost answer held is pending
             await self._clock.sleep(PAUSE)
             raise
+        # noted here, when the read ends: it may be taken only after somebody has asked to look again
+        if delivery.complete and not delivery.frames:
+            self._unanswered.discard(stream)
+        return delivery
 
     async def _look_for_streams(self) -> None:
         """Pick up streams that have appeared. While the directory's node is away those that are known go on."""
@@ -90,16 +98,19 @@ class ClusterConsumer:
                     reader = self._new_reader()
                     await reader.open(stream, from_now=self._from_now)
                     self._readers[stream] = reader
+                    self._unanswered.add(stream)
         except BusUnavailable:
             if not self._readers:
                 raise
             return
         # a group that reads from now on must not miss the beginning of a stream that is born while it runs
         self._from_now = False
+        self._unanswered.discard(self._names.directory)
 
     def look_again(self) -> None:
         """See `bus.interface.Consumer.look_again`."""
         self._next_look = 0.0
+        self._unanswered = {self._names.directory, *self._readers}
 
     async def ack(self, frames: Sequence[Frame]) -> None:
         """Acknowledge frames; the word travels with the next read of their stream, or with `close`."""
@@ -114,6 +125,7 @@ class ClusterConsumer:
         await self._reading.stop()
         for reader in self._readers.values():
             reader.rewind()
+        self._unanswered.update(self._readers)
 
     async def close(self) -> None:
         """Send what was acknowledged last, as far as the nodes answer."""

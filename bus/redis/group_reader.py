@@ -169,7 +169,7 @@ class GroupReader:
         for refusal in answers:
             if isinstance(refusal, ResponseError):
                 await self._refused(refusal)
-                return Delivery([])
+                return Delivery([], complete=False)
         del self._acks[:acks]
         return await self._deliver([(name, _entries(entries)) for name, entries in answers[-1] or []])
 

@@ -101,7 +101,8 @@ async def nothing_is_lost(bus: RedisBus, cluster: Cluster, trouble: Callable[[No
             assert await on_the_stream(bus, exchange) == list(range(source.published))
         wanted = {(exchange, number) for exchange in EXCHANGES for number in range(source.published)}
         await eventually(lambda: {(event.exchange, int(event.id)) for event in handler.events} == wanted, 30)
-        await eventually(lambda: received == wanted, 30)
+        await eventually(lambda: received == wanted or subscriber.done(), 30)
+        assert not subscriber.done(), subscriber.exception()
     subscriber.cancel()
     await asyncio.gather(subscriber, return_exceptions=True)
 
