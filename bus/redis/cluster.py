@@ -65,6 +65,12 @@ class ClusterClient(RedisCluster):
         async with self._noticing():
             return await super().execute_command(*args, **kwargs)
 
+    async def _determine_slot(self, command: str, *args: Any) -> int:
+        # the library asks one node for the keys of these each time, and goes on asking it when it has died
+        if command in {"XREAD", "XREADGROUP"}:
+            return int(self.keyslot(args[args.index(b"STREAMS") + 1]))
+        return int(await super()._determine_slot(command, *args))
+
     async def known(self) -> None:
         """Learn who serves what, where that is not known. Raises RedisError, OSError."""
         async with self._noticing():
