@@ -111,10 +111,12 @@ async def test_a_master_is_killed(bus: RedisBus, cluster: Cluster):
     async def kill(master: Node) -> None:
         master.kill()
 
-    await nothing_is_lost(bus, cluster, kill)
-    for node in cluster.nodes:
-        if not node.runs:
-            node.start()
+    try:
+        await nothing_is_lost(bus, cluster, kill)
+    finally:
+        for node in cluster.nodes:
+            if not node.runs:
+                node.start()
 
 
 async def test_a_master_freezes_and_comes_back(bus: RedisBus, cluster: Cluster):

@@ -54,6 +54,21 @@ async def test_streams_in_several_slots_are_read_each_in_order(bus, client):
         assert [int(event.id) for event in found if event.exchange == exchange] == list(range(300))
 
 
+async def keys_asked_for(bus) -> int:
+    """How often the nodes were asked which keys a command has."""
+    nodes = bus.client.get_primaries()
+    stats = [await bus.client.info("commandstats", target_nodes=node) for node in nodes]
+    return sum(one.get("cmdstat_command|getkeys", {}).get("calls", 0) for one in stats)
+
+
+async def test_reading_a_stream_needs_no_other_node(bus, client):
+    await bus.publish([trade(0, exchange) for exchange in EXCHANGES])
+    await bus.flush(5)
+    before = await keys_asked_for(bus)
+    await take(client.subscribe(channel="trade", since=BASE), len(EXCHANGES))
+    assert await keys_asked_for(bus) == before
+
+
 async def test_a_quiet_stream_does_not_hold_up_a_busy_one(bus, client):
     await bus.publish([trade(0, exchange) for exchange in EXCHANGES])
     await bus.flush(5)
