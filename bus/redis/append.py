@@ -47,6 +47,10 @@ class Head(NamedTuple):
     token: bytes
 
 
+OVERHEAD: Final = 256
+"""Bytes that a frame takes beside its payload: itself, its numbers, its place in a queue."""
+
+
 class OutFrame(msgspec.Struct, gc=False):
     """A frame on its way out. Its id and number are chosen before it is sent and change only if it lost a race.
 
@@ -58,6 +62,11 @@ class OutFrame(msgspec.Struct, gc=False):
     count: int
     weight: int
     payload: bytes
+
+    @property
+    def size(self) -> int:
+        """What it takes in memory, about (bytes)."""
+        return len(self.payload) + OVERHEAD
 
     @property
     def id(self) -> str:

@@ -216,7 +216,7 @@ class Publisher:
         gone = len(stream.ring) if head is None else sum(frame.entry > head.entry for frame in stream.ring)
         for _ in range(gone):
             frame = stream.ring.pop()
-            self._ring_bytes -= len(frame.payload)
+            self._ring_bytes -= frame.size
             self._queued += frame.weight
             stream.outbox.appendleft(frame)
         if gone:
@@ -307,7 +307,7 @@ class Publisher:
         frame = stream.outbox.popleft()
         stream.expected = f"{frame.id} {frame.seq}".encode()
         stream.ring.append(frame)
-        self._ring_bytes += len(frame.payload)
+        self._ring_bytes += frame.size
         while self._ring_bytes > RING_BYTES:
             self._forget_oldest()
         metrics.PUBLISHED.labels(stream.name).inc(frame.count)
@@ -326,4 +326,4 @@ class Publisher:
     def _forget_oldest(self) -> None:
         """Drop the oldest frame of the stream whose ring is fullest."""
         fullest = max(self._streams.values(), key=lambda stream: len(stream.ring))
-        self._ring_bytes -= len(fullest.ring.popleft().payload)
+        self._ring_bytes -= fullest.ring.popleft().size
