@@ -1,7 +1,8 @@
 """Compare-and-append: how a frame gets onto a stream exactly once, whoever else writes and however often it is sent.
 
-Each stream has a head, kept by the server next to it: the id and frame number of its last frame. A frame is appended
-only if the head is still what its writer thinks; the script does both at once. A frame that is sent again after it has
+Each stream has a head, kept by the server next to it: the id and frame number of its last frame, and its writer, since
+two may choose the same id and number. A frame is appended only if the head is still what its writer thinks; the script
+does both at once. A frame that is sent again after it has
 landed meets a newer head and changes nothing; two writers of one stream never use a frame number twice. Where a lease
 says who may write, the script checks that first.
 """
@@ -23,12 +24,12 @@ SCRIPT: Final = """
 if KEYS[3] then
   local holder = redis.call('GET', KEYS[3])
   if not holder then return 'unheld' end
-  if holder ~= ARGV[6] then return 'fenced' end
+  if holder ~= ARGV[7] then return 'fenced' end
 end
 local head = redis.call('GET', KEYS[2]) or ''
 if head ~= ARGV[1] then return head end
 redis.call('XADD', KEYS[1], ARGV[2], 'v', '1', 'seq', ARGV[3], 'n', ARGV[4], 'events', ARGV[5])
-redis.call('SET', KEYS[2], ARGV[2] .. ' ' .. ARGV[3])
+redis.call('SET', KEYS[2], ARGV[6])
 return 1
 """
 
@@ -98,7 +99,7 @@ async def read_head(client: Client, stream: str, token: bytes) -> Head | None:
         return None
     entry, seq = (0, 0), 0
     if token:
-        text, _, number = token.partition(b" ")
+        text, number, *_ = token.split(b" ")
         entry, seq = parse_id(text), int(number)
     elif info["last-entry"]:
         seq = int(info["last-entry"][1].get(b"seq", 0))

@@ -23,6 +23,7 @@ from bus.redis.append import (
     FENCED,
     SCRIPT,
     UNHELD,
+    OutFrame,
     landed,
     read_head,
 )
@@ -50,8 +51,10 @@ RING_BYTES: Final = 64 * 1024 * 1024
 class Publisher:
     """The writer of one process. One task writes; everybody else queues."""
 
-    def __init__(self, client: Client, names: StreamNames, clock: Clock, random: Random) -> None:
+    def __init__(self, client: Client, names: StreamNames, clock: Clock, random: Random, writer: str) -> None:
+        """`writer`: a name that no other writer has, without spaces."""
         self._client = client
+        self._writer = writer
         self._wire = Wire(client)
         self._names = names
         self._clock = clock
@@ -262,14 +265,19 @@ class Publisher:
         token = stream.expected or b""
         for frame in stream.outbox:
             seq = str(frame.seq)
-            values = (token, frame.id, seq, frame.count, frame.payload)
+            after = self._token(frame)
+            values = (token, frame.id, seq, frame.count, frame.payload, after)
             if stream.fence is None:
                 commands.append(("EVALSHA", self._script, 2, stream.name, stream.head_key, *values))
             else:
                 key, owner = stream.fence
                 commands.append(("EVALSHA", self._script, 3, stream.name, stream.head_key, key, *values, owner))
-            token = f"{frame.id} {seq}".encode()
+            token = after
         return len(stream.outbox)
+
+    def _token(self, frame: OutFrame) -> bytes:
+        """Return the head that a frame of ours makes."""
+        return f"{frame.id} {frame.seq} {self._writer}".encode()
 
     async def _settle(self, stream: OutStream, answers: Sequence[Any]) -> None:
         """Take the server's word on each frame; where another writer came first, line up behind it."""
@@ -305,7 +313,7 @@ class Publisher:
     def _confirm(self, stream: OutStream) -> None:
         """The first frame of the outbox stands on the stream: count it, keep it in the ring, make room."""
         frame = stream.outbox.popleft()
-        stream.expected = f"{frame.id} {frame.seq}".encode()
+        stream.expected = self._token(frame)
         stream.ring.append(frame)
         self._ring_bytes += frame.size
         while self._ring_bytes > RING_BYTES:
