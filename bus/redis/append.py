@@ -1,7 +1,8 @@
 """Compare-and-append: how a frame gets onto a stream exactly once, whoever else writes and however often it is sent.
 
-Each stream has a head, kept by the server next to it: the id and frame number of its last frame. A frame is appended
-only if the head is still what its writer thinks; the script does both at once. A frame that is sent again after it has
+Each stream has a head, kept by the server next to it: the id and frame number of its last frame, and its writer, since
+two may choose the same id and number. A frame is appended only if the head is still what its writer thinks; the script
+does both at once. A frame that is sent again after it has
 landed meets a newer head and changes nothing; two writers of one stream never use a frame number twice. Where a lease
 says who may write, the script checks that first.
 """
@@ -23,12 +24,12 @@ SCRIPT: Final = """
 if KEYS[3] then
   local holder = redis.call('GET', KEYS[3])
   if not holder then return 'unheld' end
-  if holder ~= ARGV[6] then return 'fenced' end
+  if holder ~= ARGV[7] then return 'fenced' end
 end
 local head = redis.call('GET', KEYS[2]) or ''
 if head ~= ARGV[1] then return head end
 redis.call('XADD', KEYS[1], ARGV[2], 'v', '1', 'seq', ARGV[3], 'n', ARGV[4], 'events', ARGV[5])
-redis.call('SET', KEYS[2], ARGV[2] .. ' ' .. ARGV[3])
+redis.call('SET', KEYS[2], ARGV[6])
 return 1
 """
 
@@ -47,6 +48,10 @@ class Head(NamedTuple):
     token: bytes
 
 
+OVERHEAD: Final = 256
+"""Bytes that a frame takes beside its payload: itself, its numbers, its place in a queue."""
+
+
 class OutFrame(msgspec.Struct, gc=False):
     """A frame on its way out. Its id and number are chosen before it is sent and change only if it lost a race.
 
@@ -58,6 +63,11 @@ class OutFrame(msgspec.Struct, gc=False):
     count: int
     weight: int
     payload: bytes
+
+    @property
+    def size(self) -> int:
+        """What it takes in memory, about (bytes)."""
+        return len(self.payload) + OVERHEAD
 
     @property
     def id(self) -> str:
@@ -94,7 +104,7 @@ async def read_head(client: Client, stream: str, token: bytes) -> Head | None:
         return None
     entry, seq = (0, 0), 0
     if token:
-        text, _, number = token.partition(b" ")
+        text, number, *_ = token.split(b" ")
         entry, seq = parse_id(text), int(number)
     elif info["last-entry"]:
         seq = int(info["last-entry"][1].get(b"seq", 0))

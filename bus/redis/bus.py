@@ -42,7 +42,7 @@ class RedisBus:
         self._clock = clock
         self._instance = instance
         self._owner = f"{socket.gethostname()}:{os.getpid()}:{uuid4().hex[:12]}"
-        self._publisher = Publisher(self.client, names, clock, random)
+        self._publisher = Publisher(self.client, names, clock, random, uuid4().hex[:12])
         self._writer = asyncio.create_task(self._publisher.run(), name="bus writer")
 
     @classmethod

@@ -23,6 +23,7 @@ from bus.redis.append import (
     FENCED,
     SCRIPT,
     UNHELD,
+    OutFrame,
     landed,
     read_head,
 )
@@ -50,8 +51,10 @@ RING_BYTES: Final = 64 * 1024 * 1024
 class Publisher:
     """The writer of one process. One task writes; everybody else queues."""
 
-    def __init__(self, client: Client, names: StreamNames, clock: Clock, random: Random) -> None:
+    def __init__(self, client: Client, names: StreamNames, clock: Clock, random: Random, writer: str) -> None:
+        """`writer`: a name that no other writer has, without spaces."""
         self._client = client
+        self._writer = writer
         self._wire = open_wire(client)
         self._names = names
         self._clock = clock
@@ -217,7 +220,7 @@ class Publisher:
         gone = len(stream.ring) if head is None else sum(frame.entry > head.entry for frame in stream.ring)
         for _ in range(gone):
             frame = stream.ring.pop()
-            self._ring_bytes -= len(frame.payload)
+            self._ring_bytes -= frame.size
             self._queued += frame.weight
             stream.outbox.appendleft(frame)
         if gone:
@@ -263,14 +266,19 @@ class Publisher:
         token = stream.expected or b""
         for frame in stream.outbox:
             seq = str(frame.seq)
-            values = (token, frame.id, seq, frame.count, frame.payload)
+            after = self._token(frame)
+            values = (token, frame.id, seq, frame.count, frame.payload, after)
             if stream.fence is None:
                 commands.append(("EVALSHA", self._script, 2, stream.name, stream.head_key, *values))
             else:
                 key, owner = stream.fence
                 commands.append(("EVALSHA", self._script, 3, stream.name, stream.head_key, key, *values, owner))
-            token = f"{frame.id} {seq}".encode()
+            token = after
         return len(stream.outbox)
+
+    def _token(self, frame: OutFrame) -> bytes:
+        """Return the head that a frame of ours makes."""
+        return f"{frame.id} {frame.seq} {self._writer}".encode()
 
     async def _settle(self, stream: OutStream, answers: Sequence[Any]) -> None:
         """Take the server's word on each frame; where another writer came first, line up behind it."""
@@ -306,9 +314,9 @@ class Publisher:
     def _confirm(self, stream: OutStream) -> None:
         """The first frame of the outbox stands on the stream: count it, keep it in the ring, make room."""
         frame = stream.outbox.popleft()
-        stream.expected = f"{frame.id} {frame.seq}".encode()
+        stream.expected = self._token(frame)
         stream.ring.append(frame)
-        self._ring_bytes += len(frame.payload)
+        self._ring_bytes += frame.size
         while self._ring_bytes > RING_BYTES:
             self._forget_oldest()
         metrics.PUBLISHED.labels(stream.name).inc(frame.count)
@@ -327,4 +335,4 @@ class Publisher:
     def _forget_oldest(self) -> None:
         """Drop the oldest frame of the stream whose ring is fullest."""
         fullest = max(self._streams.values(), key=lambda stream: len(stream.ring))
-        self._ring_bytes -= len(fullest.ring.popleft().payload)
+        self._ring_bytes -= fullest.ring.popleft().size

@@ -7,7 +7,7 @@ import msgspec
 
 from handlers.paper import units
 
-REMEMBERED: Final = 65_536
+REMEMBERED: Final = 1_024
 """Decimal strings of which the value is kept: the same few thousand come again and again."""
 _DEFAULT_DECIMALS: Final = 8
 _FINEST: Final = units.MONEY_DECIMALS - units.RATE_DECIMALS

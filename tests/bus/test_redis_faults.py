@@ -81,6 +81,25 @@ async def test_two_writers_of_one_stream_share_it_without_loss_or_doubles(server
     await two.close()
 
 
+async def test_two_writers_whose_clocks_show_the_same_take_no_frame_for_their_own(server: Server):
+    class Standing(SystemClock):
+        def now(self) -> int:
+            return 1_795_268_434_000_000_000
+
+    one, two = [await RedisBus.open(server.url, clock=Standing()) for _ in range(2)]
+    await one.publish([trade(0)])
+    await one.flush(20)
+    await two.publish([trade(1)])
+    await two.flush(20)
+    await one.publish(trades(2, 2_000))  # frames of which the first has the id and number of the other's
+    await one.flush(20)
+    found, seqs = await streamed(server.url)
+    await one.close()
+    await two.close()
+    assert found == list(range(2_000))
+    assert seqs == list(range(1, len(seqs) + 1))
+
+
 async def test_a_second_life_of_the_writer_goes_on_with_the_numbers(server: Server):
     for start in (0, 10):
         bus = await RedisBus.open(server.url)

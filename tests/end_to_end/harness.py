@@ -16,6 +16,7 @@ from types import MappingProxyType
 from typing import Any
 
 import pytest
+from redis import Redis
 
 from daemon.config import load
 from daemon.servers import reachable
@@ -126,6 +127,12 @@ class Marketd:
         script = answer.stdout + '\nprintf \'%s\\n%s\' "$REDIS_URL" "$DATABASE_URL"'
         redis, dsn = subprocess.run(["sh", "-c", script], capture_output=True, text=True, check=True).stdout.split("\n")
         return {"redis": redis, "dsn": dsn}
+
+    def trading(self) -> None:
+        """Wait until paper trading takes commands: a command that waits for long is not carried out any more."""
+        with Redis.from_url(self.urls()["redis"]) as redis:
+            stream = "md:paper_commands"
+            wait_until("paper trading runs", lambda: redis.exists(stream) and redis.xinfo_groups(stream))
 
     def children(self) -> list[int]:
         """The pids of processes whose command line names this data directory or that descend from the daemon."""

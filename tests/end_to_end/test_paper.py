@@ -51,7 +51,7 @@ def said(marketd: Marketd, *arguments: str, status: int = 0) -> str:
 def test_a_portfolio_trades_against_the_simulated_exchange(marketd: Marketd, simulate: Callable[..., Simulated]):
     exchange = simulate(rate=200)
     marketd.configure(exchange.exchange('["BTC/USDT"]'))
-    marketd.start().ready()
+    marketd.start().ready().trading()
     redis = Redis.from_url(marketd.urls()["redis"], decode_responses=True)
     desk = Desk(redis)
     assert said(marketd, "portfolio.create", "name=demo", 'initial={"USDT": "100000"}') == (

@@ -138,7 +138,7 @@ def test_kill_9_while_orders_trade_loses_and_doubles_nothing(marketd: Marketd, s
     chance = random.Random(5)
     exchange = simulate(rate=200)
     marketd.configure(exchange.exchange('["BTC/USDT"]'))
-    marketd.start().ready()
+    marketd.start().ready().trading()
     urls = marketd.urls()
     redis = Redis.from_url(urls["redis"])
     send(redis, "open", "portfolio.create", name="demo", initial={"USDT": str(INITIAL)})

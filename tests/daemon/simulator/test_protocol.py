@@ -3,7 +3,7 @@
 import asyncio
 import json
 from contextlib import suppress
-from socket import SO_RCVBUF, SOL_SOCKET
+from socket import SO_RCVBUF, SO_SNDBUF, SOL_SOCKET
 from socket import socket as Socket  # noqa: N812 # it makes one
 from typing import Any
 
@@ -159,7 +159,9 @@ async def test_a_client_that_does_not_read_is_disconnected_and_the_others_go_on(
         )
         await reader.readuntil(b"\r\n\r\n")
         writer.transport.pause_reading()
-        async with asyncio.timeout(60):  # the kernel takes much before anything waits
+        (client,) = simulator.exchange.streams.clients
+        client._transport.get_extra_info("socket").setsockopt(SOL_SOCKET, SO_SNDBUF, 4_096)
+        async with asyncio.timeout(60):  # the kernel takes some before anything waits
             while not any(client.too_slow for client in simulator.exchange.streams.clients):
                 await asyncio.sleep(0.02)
         async with aiohttp.ClientSession(simulator.url) as http, http.ws_connect("/ws/btcusdt@trade") as socket:
