@@ -51,6 +51,11 @@ class Handler(ABC):
     """The market channels it reads, of every exchange."""
     system: ClassVar[bool] = False
     """Whether it reads the system and the dead-letter stream too."""
+    together: ClassVar[Literal["stream", "exchange", "everything"]] = "everything"
+    """What one process must read where several share the handler: whole streams, all of an exchange's, or simply all.
+
+    Who reads the system stream for what it says of feeds needs everything.
+    """
     commands: ClassVar[bool] = False
     """Whether it reads the commands to paper trading too."""
     start_at: ClassVar[Literal["beginning", "now"]] = "beginning"

@@ -8,6 +8,7 @@ import msgspec
 from bus.events import Event
 from bus.frames import Frame
 from bus.handler import StateStore
+from bus.part import WHOLE, Part
 from bus.streams import StreamNames
 
 
@@ -20,6 +21,9 @@ class Group(msgspec.Struct, frozen=True):
     start_at: Literal["beginning", "now"] = "beginning"
     batch_events: int = 5_000
     commands: bool = False
+    part: Part = WHOLE
+    by_exchange: bool = False
+    """Whether a part has all streams of an exchange, or each by itself."""
 
 
 class Loss(msgspec.Struct, frozen=True):
@@ -105,8 +109,8 @@ class EventBus(Protocol):
         """
         ...
 
-    def lease(self, name: str) -> Lease:
-        """Return this process's claim to something that one process does at a time."""
+    def lease(self, name: str, part: Part = WHOLE) -> Lease:
+        """Return this process's claim to something that one process does at a time, or to one part of it."""
         ...
 
     def fence(self, exchange: str, lease: Lease) -> None:

@@ -10,6 +10,7 @@ from bus.events import Event
 from bus.frames import MAX_EVENTS, Frame
 from bus.handler import StateStore
 from bus.interface import Delivery, Group, Lease
+from bus.part import WHOLE, Part
 from bus.streams import StreamNames
 
 MAX_FRAMES: Final = 100_000
@@ -85,7 +86,7 @@ class LocalBus:
         stream = self._streams.get(name)
         return self._closed or stream is None or not self._groups or len(stream.frames) < MAX_FRAMES
 
-    def lease(self, name: str) -> "LocalLease":  # noqa: ARG002 # there is one process
+    def lease(self, name: str, part: Part = WHOLE) -> "LocalLease":  # noqa: ARG002 # there is one process
         """See `EventBus.lease`."""
         return LocalLease()
 

@@ -21,6 +21,7 @@ from bus.frames import Frame
 from bus.handler import Batch, Handler, Position
 from bus.interface import Consumer, Delivery, EventBus, Group, Loss
 from bus.leadership import Leadership
+from bus.part import WHOLE, Part
 
 T = TypeVar("T")
 log = structlog.get_logger(__name__)
@@ -37,12 +38,14 @@ LONGEST_BACKOFF: Final = 10.0
 class Subscription:
     """One handler's place on the bus."""
 
-    def __init__(self, bus: EventBus, handler: Handler, clock: Clock, random: Random) -> None:
+    def __init__(self, bus: EventBus, handler: Handler, clock: Clock, random: Random, part: Part = WHOLE) -> None:
+        """`part`: which of the handler's streams this process feeds it, where several share them."""
         self._bus = bus
         self._handler = handler
         self._clock = clock
         self._random = random
-        self._leadership = Leadership(f"handler {handler.name}", bus.lease(f"handler:{handler.name}"), clock)
+        self._part = part
+        self._leadership = Leadership(f"handler {handler.name}", bus.lease(f"handler:{handler.name}", part), clock)
         self._next_tick = 0.0
         self._read_failures = 0
         self._unsettled: list[Frame] = []
@@ -85,6 +88,8 @@ class Subscription:
             self._handler.start_at,
             self._handler.batch_events,
             self._handler.commands,
+            self._part,
+            by_exchange=self._handler.together == "exchange",
         )
         self._in_hand = None
         self.caught_up.clear()

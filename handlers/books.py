@@ -30,6 +30,7 @@ class BookWatch(Handler):
     """Follows the books; a book that it has not seen begin is watched from its next snapshot on."""
 
     name = "books"
+    together = "stream"
     channels: ClassVar[frozenset[str]] = frozenset({"book"})
     start_at: ClassVar[Literal["beginning", "now"]] = "now"
 

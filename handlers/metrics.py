@@ -13,6 +13,7 @@ class MetricsHandler(Handler):
     """Aggregates a batch before it touches a metric: looking a metric up costs more than everything else here."""
 
     name = "metrics"
+    together = "stream"
     start_at = "now"
 
     def __init__(self, clock: Clock | None = None) -> None:

@@ -13,6 +13,7 @@ from bus.errors import BusUnavailable, ConfigError
 from bus.events import MARKET_CHANNELS, Event
 from bus.frames import decode_frame
 from bus.interface import Group, Lease
+from bus.part import WHOLE, Part
 from bus.redis.cluster import ClusterClient
 from bus.redis.cluster_consumer import ClusterConsumer
 from bus.redis.cluster_lease import ClusterLease
@@ -22,6 +23,7 @@ from bus.redis.group_reader import GroupReader
 from bus.redis.lease import RedisLease
 from bus.redis.outstream import Fence
 from bus.redis.overflow import Overflow
+from bus.redis.part_lease import PartLease
 from bus.redis.publisher import Publisher
 from bus.redis.spool import Spool
 from bus.redis.state import RedisState
@@ -87,14 +89,18 @@ class RedisBus:
             raise BusUnavailable("the bus is closed")
         await self._publisher.publish(events)
 
-    def lease(self, name: str) -> RedisLease | ClusterLease:
+    def lease(self, name: str, part: Part = WHOLE) -> Lease:
         """See `EventBus.lease`."""
-
-        def claim(key: str) -> RedisLease:
-            return RedisLease(self.client, self.url, key, self._owner, self._clock)
-
         key = f"{self.names.prefix}:lease:{name}"
-        return ClusterLease(key, claim) if isinstance(self.client, ClusterClient) else claim(key)
+        if part != WHOLE:
+            sharing = self._claim(key, f"{part.of} parts")
+            return PartLease(f"{name}-{part}", sharing, self._claim(f"{key}-{part}", self._owner))
+        if isinstance(self.client, ClusterClient):
+            return ClusterLease(key, lambda key: self._claim(key, self._owner))
+        return self._claim(key, self._owner)
+
+    def _claim(self, key: str, owner: str) -> RedisLease:
+        return RedisLease(self.client, self.url, key, owner, self._clock)
 
     def fence(self, exchange: str, lease: Lease) -> None:
         """See `EventBus.fence`."""

@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 from typing import Final
 
 from bus.clock import Clock
+from bus.events import MARKET_CHANNELS
 from bus.frames import Frame
 from bus.interface import Delivery, Group
 from bus.redis.connection import ANSWER_DEADLINE, Client, reaching
@@ -22,7 +23,15 @@ async def wanted(client: Client, names: StreamNames, group: Group) -> set[str]:
         found.update((names.system, names.dead))
     if group.commands:
         found.add(names.paper_commands)
-    return found
+    return {name for name in found if _takes(group, names, name)}
+
+
+def _takes(group: Group, names: StreamNames, stream: str) -> bool:
+    """Whether this part of the group reads a stream; an exchange's streams go to the parts in turn, or to one."""
+    market = names.parse(stream)
+    if market is None or market.channel not in MARKET_CHANNELS:
+        return group.part.takes(stream)
+    return group.part.takes(market.exchange, 0 if group.by_exchange else MARKET_CHANNELS.index(market.channel))
 
 
 class RedisConsumer:

@@ -31,7 +31,7 @@ from daemon.demo import SimulatorProcess, with_demo
 from daemon.embedded.servers import EmbeddedServers
 from daemon.http import HttpServer
 from daemon.redact import register_url
-from daemon.roles import HANDLERS, Roles
+from daemon.roles import Roles, make_handler
 from daemon.servers import Urls, configured
 from daemon.signals import Signals
 from daemon.storage.keeper import keep
@@ -172,11 +172,12 @@ def _start(wired: Wired) -> None:
         store=store_check(supervisor, wired.clock, wired.pool),
         roles=supervisor.check,
     )
-    for name in wired.roles.handlers:
-        subscription = Subscription(bus, HANDLERS[name](wired.urls.dsn, bus, wired.config), wired.clock, wired.random)
+    for name, part in wired.roles.handlers.items():
+        handler = make_handler(name, wired.urls.dsn, bus, wired.config)
+        subscription = Subscription(bus, handler, wired.clock, wired.random, part)
         wired.subscriptions.append(subscription)
         supervisor.start(f"handle:{name}", subscription.run)
-    if "persistence" in wired.roles.handlers:
+    if (stores := wired.roles.handlers.get("persistence")) is not None and stores.number == 1:
         policy = partial(_retention, wired)
         supervisor.start("retention", partial(keep, wired.urls.dsn, policy, wired.clock))
 

@@ -16,7 +16,10 @@ def add(commands: "argparse._SubParsersAction[Parser]") -> None:
         "--demo", action="store_true", help="add the built-in simulated exchange: works with no network"
     )
     parser.add_argument(
-        "--role", default="all", metavar="ROLE", help="all, collect, handle, or handle:NAME[,NAME…] (default: all)"
+        "--role",
+        default="all",
+        metavar="ROLE",
+        help="all, collect, handle, or handle:NAME[,NAME…]; handle:NAME-1of2 is half of one (default: all)",
     )
     parser.set_defaults(run=_run)
 

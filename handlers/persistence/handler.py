@@ -13,6 +13,7 @@ class PersistenceHandler(Handler):
     """Writes each batch in one transaction; natural keys make redelivery harmless."""
 
     name = "persistence"
+    together = "stream"
     system: ClassVar[bool] = True
     batch_events: ClassVar[int] = 5_000
     deadline: ClassVar[float] = 90.0

@@ -44,6 +44,7 @@ class ValidationHandler(Handler):
     """Flags suspicious events. Time is the events' own receive time, so a replay gives the same flags."""
 
     name = "validation"
+    together = "exchange"
 
     def __init__(self) -> None:
         self._memories: defaultdict[tuple[str, str], SymbolMemory] = defaultdict(SymbolMemory)

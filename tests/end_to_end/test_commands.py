@@ -6,7 +6,8 @@ from pathlib import Path
 
 from redis import Redis
 
-from tests.end_to_end.harness import Marketd, Simulated, wait_until
+from tests.end_to_end.harness import Marketd, Simulated, get, wait_until
+from tests.end_to_end.test_exactly_once import stream_trades, table_trades
 
 
 def test_record_and_replay_give_the_same_events_again(marketd: Marketd, simulate: Callable[..., Simulated]):
@@ -103,22 +104,27 @@ def test_migrate_works_without_a_running_daemon(marketd: Marketd):
 
 
 def test_roles_in_processes_of_their_own_share_the_servers(marketd: Marketd, simulate: Callable[..., Simulated]):
-    """One process has servers and collectors, another one the handlers."""
+    """One process has servers and collectors, two others the handlers; these two share out what is to be stored."""
     exchange = simulate(rate=150)
     marketd.configure(exchange.exchange())
     marketd.start("--role", "collect").ready()
     urls = marketd.urls()
-    other = Marketd(Path(marketd.home) / "other") if (marketd.home / "other").mkdir() is None else None
-    assert other is not None
-    other.configure(f'[bus]\nurl = "{urls["redis"]}"\n[store]\ndsn = "{urls["dsn"]}"\n')
-    other.start("--role", "handle:persistence,gaps").ready()
+    servers = f'[bus]\nurl = "{urls["redis"]}"\n[store]\ndsn = "{urls["dsn"]}"\n'
+    others = [Marketd(folder(marketd.home / name)) for name in ("one", "two")]
+    for other, roles in zip(others, ("persistence-1of2,gaps", "persistence-2of2"), strict=True):
+        other.configure(servers)
+        other.start("--role", f"handle:{roles}")
     try:
-        from tests.end_to_end.test_exactly_once import stream_trades, table_trades  # noqa: PLC0415 # only here
-
-        redis = Redis.from_url(urls["redis"])
-        wait_until("trades", lambda: sum(stream_trades(redis).values()) > 100)
-        exchange.control("pause", "POST")
-        wait_until("rows", lambda: stream_trades(redis) == table_trades(urls["dsn"])[0])
-        redis.close()
+        with Redis.from_url(urls["redis"]) as redis:
+            wait_until("trades", lambda: sum(stream_trades(redis).values()) > 100)
+            exchange.control("pause", "POST")
+            wait_until("rows", lambda: stream_trades(redis) == table_trades(urls["dsn"])[0])
+        stored = 'marketd_events_handled_total{handler="persistence"}'
+        wait_until("both have stored", lambda: all(stored in get(f"{other.http}/metrics")[1] for other in others))
     finally:
-        assert other.stop() == 0
+        assert [other.stop() for other in others] == [0, 0]
+
+
+def folder(path: Path) -> Path:
+    path.mkdir()
+    return path
