@@ -142,6 +142,8 @@ class Subscription:
         self._in_hand = max((e.recv if isinstance(e, MarketEvent) else e.ts for e in events[-1:]), default=None)
         try:
             returned = await self._handle(Batch(events, positions))
+        except MemoryError:
+            raise  # no event is to blame: the handler begins anew, without what it had piled up
         except Exception as error:  # noqa: BLE001 # whatever a handler raises, one event may be to blame
             log.warning(
                 "handler cannot digest a batch, looking for the cause", handler=self._handler.name, error=repr(error)
@@ -185,6 +187,8 @@ class Subscription:
         """Digest the halves apart, in order, down to the single event that nobody can digest."""
         try:
             return list(await self._handle(Batch([event for _, event in events])))
+        except MemoryError:
+            raise
         except Exception as error:  # noqa: BLE001 # as above
             if len(events) == 1:
                 return [self._dead(*events[0], error)]

@@ -1,4 +1,4 @@
-"""Handlers that hang, crash and are slow, beside a healthy one on a real bus: they alone suffer, nothing is lost.
+"""Handlers that hang, crash, leak and are slow, beside a healthy one on a real bus: they alone suffer, nothing is lost.
 
 Seen in the consumer groups and in the metrics.
 """
@@ -39,6 +39,9 @@ class Faulty(Collecting):
         if self.faults and self.faults[0] == "hang":
             self.faults.pop(0)
             await asyncio.Event().wait()
+        if self.faults and self.faults[0] == "leak":
+            self.faults.pop(0)
+            self.hoard = bytearray(1 << 62)
         return await super().handle(batch)
 
     async def tick(self, now: int) -> Sequence[Event]:
@@ -137,3 +140,17 @@ async def test_a_handler_that_crashes_is_started_again_alone(bus: RedisBus):
         assert supervisor.check()[0]
     assert metric("marketd_task_restarts_total", task="handle:faulty") == restarts + 2
     assert numbers(healthy.events) == list(range(200))
+
+
+async def test_a_handler_that_runs_out_of_memory_begins_anew_and_no_event_is_blamed(bus: RedisBus):
+    leaking, healthy = Faulty("leak"), Healthy()
+    restarts = metric("marketd_task_restarts_total", task="handle:faulty")
+    async with supervised(bus, leaking, healthy):
+        await bus.publish(trades(0, 100))
+        await eventually(lambda: leaking.lives == 2)
+        for handler in (leaking, healthy):
+            await eventually(lambda handler=handler: len(handler.events) == 100)
+            await settled(bus, handler.name)
+    assert metric("marketd_task_restarts_total", task="handle:faulty") == restarts + 1
+    assert numbers(leaking.events) == list(range(100))
+    assert await bus.client.xlen(bus.names.dead) == 0
