@@ -39,6 +39,10 @@ class ExchangeUnavailable(Retryable):
     """An exchange cannot be reached, fails, or asks us to wait (limits, bans, an open breaker)."""
 
 
+class NotAsked(ExchangeUnavailable):
+    """An exchange was not asked at all: an open breaker or its limits stand before every request, not only this one."""
+
+
 class NoReply(Retryable):
     """Nobody has answered a command in time. It may have been done: send it again under the same id to find out."""
 

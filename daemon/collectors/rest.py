@@ -12,7 +12,7 @@ import aiohttp
 
 from bus import metrics
 from bus.clock import Clock
-from bus.errors import ExchangeUnavailable, RequestRefused
+from bus.errors import ExchangeUnavailable, NotAsked, RequestRefused
 from daemon.collectors.gate import Gate
 from daemon.exchanges.base import Exchange, Request
 from daemon.resilience.backoff import Backoff
@@ -67,7 +67,7 @@ class RestClient:
             await self._gate.weight.acquire(request.weight, until - self._clock.monotonic(), spare)
             permit = self._gate.rest.permit()
             if permit is None:
-                raise self._unavailable(request, f"the breaker is {self._gate.rest.state}")
+                raise NotAsked(f"{self._exchange.name} {request.path}: the breaker is {self._gate.rest.state}")
             try:
                 with permit:
                     return await self._attempt(request, permit)

@@ -12,7 +12,7 @@ import structlog
 
 from bus import metrics
 from bus.clock import SECOND, Clock
-from bus.errors import BusUnavailable, ExchangeUnavailable, MalformedFrame, RequestRefused, StoreUnavailable
+from bus.errors import BusUnavailable, ExchangeUnavailable, MalformedFrame, NotAsked, RequestRefused, StoreUnavailable
 from bus.events import Gap
 from bus.interface import EventBus
 from daemon.collectors.interface import Collector
@@ -31,6 +31,8 @@ ATTEMPTS: Final = 4
 """How often history that lacks something is asked: it may lag behind."""
 STANDING_BY: Final = 1.0
 """Seconds between two looks while another process publishes, and heals."""
+NOT_ASKED: Final = 2.0
+"""Seconds between two attempts while breakers or limits stand before every request."""
 STORE_AWAY: Final = 5.0
 """Seconds between two attempts to read what is left to heal."""
 FLUSH_DEADLINE: Final = 30.0
@@ -46,6 +48,8 @@ class Healer:
         self._queue = queue
         self._bus = bus
         self._clock = clock
+        self._held_up = False
+        """Whether the exchange could not be asked the last time."""
 
     async def run(self) -> None:
         """Heal until cancelled: first of all what the bus may have forgotten."""
@@ -74,6 +78,12 @@ class Healer:
             return
         try:
             await self._heal(gaps)
+            self._held_up = False
+        except NotAsked as error:  # no gap is to blame: all of them keep their turn
+            if not self._held_up:
+                log.warning("healing waits", exchange=gaps[0].exchange, reason=str(error))
+            self._held_up = True
+            await self._clock.sleep(NOT_ASKED)
         except (ExchangeUnavailable, BusUnavailable) as error:
             log.warning("gaps not healed yet", exchange=gaps[0].exchange, symbol=gaps[0].symbol, reason=str(error))
             for gap in gaps:
@@ -87,7 +97,7 @@ class Healer:
         return early <= 0
 
     async def _heal(self, gaps: list[Gap]) -> None:
-        await self._bus.publish([self._now(gap, state="filling") for gap in gaps])
+        await self._bus.publish([self._now(gap, state="filling") for gap in self._queue.begin(gaps)])
         try:
             verdicts = await self._judge(gaps)
         except (RequestRefused, MalformedFrame) as error:

@@ -19,8 +19,6 @@ LONGEST_PAUSE: Final = 600.0
 LOOK: Final = 0.5
 REFRESH: Final = 2.0
 """Seconds between two looks at what is saved: the process that hears of gaps may be another one."""
-NEAR: Final = 100
-"""Ids between two gaps of one feed that are worth asking for rather than asking twice."""
 PAGE: Final = 1_000
 """Ids that gaps healed together reach over: a page of history, or a few."""
 MOST_TOGETHER: Final = 100
@@ -33,6 +31,8 @@ class Waiting:
     gap: Gap
     backoff: Backoff
     not_before: float = 0.0
+    begun: bool = False
+    """Whether somebody has begun to heal it."""
 
 
 class GapQueue:
@@ -92,6 +92,16 @@ class GapQueue:
         if waiting is not None:
             waiting.not_before = self._clock.monotonic() + seconds
 
+    def begin(self, gaps: Iterable[Gap]) -> list[Gap]:
+        """Return those of some gaps whose healing begins now, and not again."""
+        begun = []
+        for gap in gaps:
+            waiting = self._waiting.get(gap.id)
+            if waiting is not None and not waiting.begun:
+                waiting.begun = True
+                begun.append(gap)
+        return begun
+
     def attempts(self, gap: Gap) -> int:
         """Return how often a gap has been postponed."""
         waiting = self._waiting.get(gap.id)
@@ -121,7 +131,7 @@ class GapQueue:
 
 
 def _together(newest: Gap, ready: Iterable[Gap]) -> list[Gap]:
-    """Return a gap and those of the same trades whose ids are so near that a page of history reaches over them."""
+    """Return a gap and those of the same trades that a page of history reaches over too: it costs what one does."""
     if newest.channel != "trade" or not (newest.from_id and newest.to_id):
         return [newest]
     first, last = int(newest.from_id), int(newest.to_id)
@@ -133,7 +143,7 @@ def _together(newest: Gap, ready: Iterable[Gap]) -> list[Gap]:
     )  # fmt: skip
     found = [newest]
     for start, end, gap in others:
-        if end < first - NEAR or last - min(first, start) >= PAGE or len(found) >= MOST_TOGETHER:
+        if last - min(first, start) >= PAGE or len(found) >= MOST_TOGETHER:
             break
         if end <= last:
             first = min(first, start)

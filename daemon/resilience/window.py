@@ -5,9 +5,11 @@ from collections import deque
 from typing import Final
 
 from bus.clock import Clock
-from bus.errors import ExchangeUnavailable, RequestRefused
+from bus.errors import NotAsked, RequestRefused
 
 MINUTE: Final = 60.0
+LONGEST_WAIT: Final = 15.0
+"""Seconds after which one caller that waits for spare room passes without: others may leave none for hours."""
 
 
 class Window:
@@ -61,28 +63,40 @@ class WindowLimiter:
         self._span = span
         self._window = Window(capacity, span)
         self._turn = asyncio.Lock()
+        self._spared = clock.monotonic()
+        """When the last caller that waited for spare room passed."""
 
     async def acquire(self, weight: int, within: float, spare: float = 0.0) -> None:
         """Wait until `weight` fits and take it. With `spare`, wait until it leaves that part of the capacity unused.
 
-        Who waits for spare room stands in nobody's way. Raises ExchangeUnavailable when that takes more than `within`
-        seconds, RequestRefused when it never fits.
+        Who waits for spare room stands in nobody's way, but every `LONGEST_WAIT` one passes in turn. Raises NotAsked
+        when it takes more than `within` seconds, RequestRefused when it never fits.
         """
         reserve = int(self._window.capacity * spare)
         if weight + reserve > self._window.capacity:
             limit = f"{self._window.capacity} in {self._span:g} s"
             raise RequestRefused(f"{self._what}: weight {weight} is over the limit of {limit}")
         deadline = self._clock.monotonic() + within
-        while spare and (wait := self.wait(weight + reserve)) > 0:
-            if self._clock.monotonic() + wait > deadline:
-                raise ExchangeUnavailable(f"{self._what}: there is no spare room for {wait:.1f} s more")
-            await self._clock.sleep(wait)
+        if spare:
+            await self._wait_for_room(weight, reserve, deadline)
         async with self._turn:
             while (wait := self.wait(weight)) > 0:
                 if self._clock.monotonic() + wait > deadline:
-                    raise ExchangeUnavailable(f"{self._what}: the limit is used up for {wait:.1f} s more")
+                    raise NotAsked(f"{self._what}: the limit is used up for {wait:.1f} s more")
                 await self._clock.sleep(wait)
             self._window.take(weight, self._clock.monotonic())
+
+    async def _wait_for_room(self, weight: int, reserve: int, deadline: float) -> None:
+        """Wait until the reserve is free beside the weight, or nobody has been let pass for long."""
+        while True:
+            now = self._clock.monotonic()
+            wait = min(self.wait(weight + reserve), max(self.wait(weight), self._spared + LONGEST_WAIT - now))
+            if wait <= 0:
+                break
+            if now + wait > deadline:
+                raise NotAsked(f"{self._what}: there is no spare room for {wait:.1f} s more")
+            await self._clock.sleep(wait)
+        self._spared = now
 
     def wait(self, weight: int) -> float:
         """Return the seconds until `weight` may pass, 0 when it may now."""

@@ -9,7 +9,7 @@ from ccxt.base.errors import NetworkError
 
 from bus import metrics
 from bus.clock import MILLISECOND, Clock
-from bus.errors import ExchangeUnavailable
+from bus.errors import NotAsked
 from daemon.collectors.ccxt.books import order_book
 from daemon.collectors.ccxt.digits import Digits, LocalTime, decode_json
 from daemon.collectors.ccxt.errors import said, standing
@@ -52,7 +52,7 @@ class Hooks:
     # REST
 
     async def throttle(self, cost: float | None = None) -> None:
-        """Wait for the request's turn. Raises ExchangeUnavailable."""
+        """Wait for the request's turn. Raises NotAsked."""
         await self._surroundings.gate.weight.acquire(weight(cost, self.rateLimit), TURN)  # type: ignore[attr-defined] # ccxt's
 
     async def fetch(self, url: str, method: str = "GET", headers: Any = None, body: Any = None) -> Any:
@@ -60,7 +60,7 @@ class Hooks:
         name, gate, _, clock = self._surroundings
         permit = gate.rest.permit()
         if permit is None:
-            raise ExchangeUnavailable(f"{name}: the breaker is {gate.rest.state}")
+            raise NotAsked(f"{name}: the breaker is {gate.rest.state}")
         ANSWER.set((0, {}))
         with permit:
             try:

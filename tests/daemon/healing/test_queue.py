@@ -64,16 +64,15 @@ def test_neighbours_are_healed_with_the_newest_by_one_request():
                 by_id("newest", 5_000, 5_001),
                 by_id("near", 4_950, 4_960),
                 by_id("nearer", 4_990, 4_990),
-                by_id("next to those", 4_860, 4_860),
-                by_id("far", 4_700, 4_710),
-                by_id("beyond", 4_690, 4_699),
+                by_id("at the end of a page", 4_002, 4_010),
+                by_id("beyond", 4_001, 4_001),
                 by_id("other", 4_999, 4_999, symbol="ETH/USDT"),
                 by_id("book", 4_998, 4_998, channel="book"),
             ]
         )
     )
     together = asyncio.run(queue.next())
-    assert [gap.id for gap in together] == ["newest", "nearer", "near", "next to those"]
+    assert [gap.id for gap in together] == ["newest", "nearer", "near", "at the end of a page"]
 
 
 def test_a_page_has_an_end():

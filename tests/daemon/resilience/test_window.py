@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bus.clock import ManualClock
-from bus.errors import ExchangeUnavailable, RequestRefused
-from daemon.resilience.window import Window, WindowLimiter
+from bus.errors import NotAsked, RequestRefused
+from daemon.resilience.window import LONGEST_WAIT, Window, WindowLimiter
 
 STEPS = st.lists(st.tuples(st.floats(0, 30), st.integers(1, 40)), max_size=60)
 
@@ -70,7 +70,7 @@ async def test_callers_pass_in_the_order_they_came_even_when_a_small_one_would_f
 async def test_what_cannot_pass_in_time_fails_at_once_and_takes_nothing():
     limiter = WindowLimiter("test", 10, ManualClock())
     await limiter.acquire(10, 1)
-    with pytest.raises(ExchangeUnavailable, match="used up"):
+    with pytest.raises(NotAsked, match="used up"):
         await limiter.acquire(1, within=59)
     assert limiter.used == 10
     with pytest.raises(RequestRefused, match="over the limit"):
@@ -88,3 +88,29 @@ async def test_a_cancelled_caller_lets_the_next_one_pass():
     await asyncio.gather(given_up, return_exceptions=True)
     clock.advance(60)
     await asyncio.wait_for(waiting, 60)
+
+
+async def test_who_waits_for_spare_room_passes_when_there_is_some_and_one_at_a_time_when_there_is_none_for_long():
+    clock = ManualClock()
+    limiter = WindowLimiter("test", 100, clock)
+    await limiter.acquire(60, 1)
+    passed: list[float] = []
+
+    async def behind() -> None:
+        await limiter.acquire(1, 1_000, spare=0.5)
+        passed.append(clock.monotonic())
+
+    waiting = [asyncio.create_task(behind()) for _ in range(5)]
+    for _ in range(65):
+        for _ in range(5):
+            await asyncio.sleep(0)
+        clock.advance(1)
+    await asyncio.gather(*waiting)
+    assert passed == [LONGEST_WAIT, 2 * LONGEST_WAIT, 3 * LONGEST_WAIT, 60, 60]
+
+
+async def test_who_waits_for_spare_room_is_told_when_it_will_not_come_in_time():
+    limiter = WindowLimiter("test", 100, ManualClock())
+    await limiter.acquire(60, 1)
+    with pytest.raises(NotAsked, match="no spare room"):
+        await limiter.acquire(1, LONGEST_WAIT - 1, spare=0.5)

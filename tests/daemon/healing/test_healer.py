@@ -1,0 +1,101 @@
+"""When an exchange cannot be asked, and when one request fails: no gap waits for another's sake."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from random import Random
+from typing import Self
+
+from bus.clock import SECOND, ManualClock
+from bus.errors import ExchangeUnavailable, NotAsked
+from bus.events import Gap, Trade
+from bus.local import LocalBus, LocalState
+from daemon.exchanges.base import FeedKey, Span
+from daemon.healing import GapQueue, Healer
+
+
+def gap(number: int, now: int) -> Gap:
+    at = now - 3_600 * SECOND + number
+    return Gap(at, f"g{number}", "x", "A/B", "trade", at, at, str(number), str(number), "open", "1 trade missing by id")
+
+
+class NoLedger:
+    async def unsettled(self, exchange: str) -> list[Gap]:
+        return []
+
+
+class Exchange:
+    """A collector whose history answers, or raises what `trouble` says of the span."""
+
+    name = "x"
+    publishing = True
+
+    def __init__(self, trouble: Callable[[Span], Exception | None]) -> None:
+        self.trouble = trouble
+        self.asked: list[tuple[int, int]] = []
+
+    async def history(self, feed: FeedKey, span: Span) -> AsyncIterator[list[Trade]]:
+        first, last = int(span.first_id or 0), int(span.last_id or 0)
+        if (error := self.trouble(span)) is not None:
+            raise error
+        self.asked.append((first, last))
+        yield [
+            Trade("x", "A/B", span.start, span.start, "backfill", str(n), "1", "1", "buy")
+            for n in range(first, last + 1)
+        ]
+
+    def fresh(self, trade: Trade) -> bool:
+        return True
+
+    async def publish(self, events: list[Trade]) -> None:
+        pass
+
+
+class Healing:
+    """A healer with gaps a page apart, under a clock that is moved by hand."""
+
+    def __init__(self, trouble: Callable[[Span], Exception | None], gaps: int = 4) -> None:
+        self.clock = ManualClock()
+        self.bus = LocalBus()
+        self.exchange = Exchange(trouble)
+        self.queue = GapQueue("x", LocalState(), self.clock, Random(1))
+        self.gaps = [gap(5_000 * number, self.clock.now()) for number in range(1, gaps + 1)]
+        self.healer = Healer(self.exchange, self.queue, NoLedger(), self.bus, self.clock)
+
+    async def __aenter__(self) -> Self:
+        await self.queue.note(self.gaps)
+        self._task = asyncio.create_task(self.healer.run())
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        self._task.cancel()
+        await asyncio.gather(self._task, return_exceptions=True)
+
+    async def pass_by(self, seconds: int) -> None:
+        for _ in range(seconds):
+            for _ in range(50):
+                await asyncio.sleep(0)
+            self.clock.advance(1)
+        for _ in range(50):
+            await asyncio.sleep(0)
+
+    def said(self, state: str) -> list[str]:
+        frames = self.bus.frames(self.bus.names.system)
+        return [event.id for frame in frames for event in frame.events if type(event) is Gap and event.state == state]
+
+
+async def test_while_the_exchange_cannot_be_asked_all_gaps_keep_their_turn():
+    closed = True
+    async with Healing(lambda _: NotAsked("the breaker is open") if closed else None) as healing:
+        await healing.pass_by(3_600)
+        assert healing.said("filling") == ["g20000"]  # said once, however often it is tried
+        assert len(healing.queue) == 4
+        closed = False
+        await healing.pass_by(4)
+        assert healing.said("filled") == ["g20000", "g15000", "g10000", "g5000"]
+
+
+async def test_a_request_that_always_fails_holds_up_no_other_gap():
+    async with Healing(lambda span: ExchangeUnavailable("HTTP 500") if span.first_id == "20000" else None) as healing:
+        await healing.pass_by(2)
+        assert healing.said("filled") == ["g15000", "g10000", "g5000"]
+        assert len(healing.queue) == 1
