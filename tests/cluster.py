@@ -10,6 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from redis.asyncio import Redis
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
 
 from daemon.embedded import wheels
@@ -62,7 +64,8 @@ class Node:
         return self.process is not None and self.process.poll() is None
 
     async def ask(self, *command: Any) -> Any:
-        async with Redis(port=self.port, password=self._password, protocol=2, socket_timeout=1) as client:
+        at_once = Retry(NoBackoff(), 0)
+        async with Redis(port=self.port, password=self._password, protocol=2, socket_timeout=1, retry=at_once) as client:
             return await client.execute_command(*command)
 
 
