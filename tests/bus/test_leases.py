@@ -81,9 +81,8 @@ async def test_while_nobody_holds_the_lease_its_writer_waits_and_loses_nothing(b
     await lease.renew()
     await first.publish(trades(0, 5))
     await first.flush(5)
-    await first.client.delete(
-        lease.fence_key(first.names.market("binance", "trade"))
-    )  # as if it had expired while the server was away
+    key = lease.fence_key(first.names.market("binance", "trade"))
+    await first.client.delete(key)  # as if it had expired while the server was away
     await first.publish(trades(5, 10))
     with pytest.raises(BusUnavailable):
         await first.flush(0.3)
