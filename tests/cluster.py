@@ -1,18 +1,20 @@
 """A Redis Cluster of local processes for tests: masters, and a replica of each where wanted."""
 
 import asyncio
+import os
 import signal
 import socket
 import subprocess
-from collections.abc import Sequence
-from contextlib import ExitStack
+import sys
 from pathlib import Path
 from typing import Any
 
 from redis.asyncio import Redis
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
 
-from daemon.embedded import wheels
+from daemon.embedded import exec_child, wheels
 
 SLOTS = 16_384
 DEADLINE = 30
@@ -21,56 +23,67 @@ _OPTIONS = ("--cluster-enabled", "yes", "--cluster-node-timeout", "1500", "--app
             "--loglevel", "warning")  # fmt: skip
 
 
-def free_ports(count: int) -> list[int]:
-    """Ports that nobody uses; all are taken at once so that they differ."""
-    with ExitStack() as stack:
-        sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
-        for one in sockets:
-            one.bind(("127.0.0.1", 0))
-        return [one.getsockname()[1] for one in sockets]
+def reserved() -> socket.socket:
+    """Keep a port for a server of ours while the socket is open: whoever asks for any port is given another one."""
+    held = socket.socket()
+    held.bind(("127.0.0.1", 0))
+    held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # only now: a server that asks for this one may have it
+    return held
 
 
 class Node:
-    """One server of the cluster."""
+    """One server of the cluster; it dies with the tests. `front`: the port that clients are told, if not its own."""
 
-    def __init__(self, folder: Path, port: int, bus_port: int, options: tuple[str, ...], password: str | None) -> None:
-        self.folder = folder
-        self.port = port
-        self.bus_port = bus_port
+    def __init__(self, folder: Path, options: tuple[str, ...], password: str | None) -> None:
+        self._folder = folder
         self._options = options
         self._password = password
-        self.process: subprocess.Popen[bytes] | None = None
+        self._ports = (reserved(), reserved())
+        self.port, self.bus_port = (held.getsockname()[1] for held in self._ports)
+        self.front: int | None = None
+        self._process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
-        self.folder.mkdir(parents=True, exist_ok=True)
-        self.process = subprocess.Popen(
-            [wheels.valkey_server(), *_OPTIONS, "--port", str(self.port), "--cluster-port", str(self.bus_port),
-             *self._options], cwd=self.folder, stdout=subprocess.DEVNULL,
+        self._folder.mkdir(parents=True, exist_ok=True)
+        front = ("--cluster-announce-port", str(self.front)) if self.front else ()
+        self._process = subprocess.Popen(
+            [sys.executable, "-I", "-S", exec_child.__file__, str(os.getpid()), str(int(signal.SIGKILL)), "",
+             wheels.valkey_server(), *_OPTIONS, "--port", str(self.port), "--cluster-port", str(self.bus_port),
+             *front, *self._options], cwd=self._folder, stdout=subprocess.DEVNULL,
         )  # fmt: skip
 
     def signal(self, number: signal.Signals) -> None:
-        assert self.process is not None
-        self.process.send_signal(number)
+        assert self._process is not None
+        self._process.send_signal(number)
 
     def kill(self) -> None:
-        assert self.process is not None
-        self.process.kill()
-        self.process.wait(5)
+        assert self._process is not None
+        self._process.kill()
+        self._process.wait(5)
+
+    def close(self) -> None:
+        """End the server and give its ports back."""
+        if self.runs:
+            self.kill()
+        for held in self._ports:
+            held.close()
 
     @property
     def runs(self) -> bool:
-        return self.process is not None and self.process.poll() is None
+        return self._process is not None and self._process.poll() is None
 
     async def ask(self, *command: Any) -> Any:
-        async with Redis(port=self.port, password=self._password, protocol=2, socket_timeout=1) as client:
+        at_once = Retry(NoBackoff(), 0)
+        async with Redis(
+            port=self.port, password=self._password, protocol=2, socket_timeout=1, retry=at_once
+        ) as client:
             return await client.execute_command(*command)
 
 
 class Cluster:
     """`masters` nodes with a share of the slots each, and as many replicas of each as wanted.
 
-    `options` go to every server, `password` is that of its default user; `fronts` are ports that they tell clients in
-    place of their own.
+    `options` go to every server, `password` is that of its default user.
     """
 
     def __init__(
@@ -80,15 +93,8 @@ class Cluster:
         replicas: int = 0,
         options: tuple[str, ...] = (),
         password: str | None = None,
-        fronts: Sequence[int] = (),
     ) -> None:
-        count = masters * (1 + replicas)
-        ports = free_ports(2 * count)
-        announced = [("--cluster-announce-port", str(port)) for port in fronts] or [()] * count
-        self.nodes = [
-            Node(folder / str(n), ports[2 * n], ports[2 * n + 1], (*options, *announced[n]), password)
-            for n in range(count)
-        ]
+        self.nodes = [Node(folder / str(n), options, password) for n in range(masters * (1 + replicas))]
         self._masters = masters
 
     @property
@@ -146,8 +152,7 @@ class Cluster:
 
     def stop(self) -> None:
         for node in self.nodes:
-            if node.runs:
-                node.kill()
+            node.close()
 
 
 async def _in_sync(node: Node) -> bool:

@@ -30,7 +30,7 @@ class Certificates:
 
 
 @asynccontextmanager
-async def relay(context: ssl.SSLContext, upstream: Path | int, port: int = 0) -> AsyncIterator[int]:
+async def relay(context: ssl.SSLContext, upstream: Path | int) -> AsyncIterator[int]:
     """Listen with TLS and pass everything on to a unix socket or a local port; gives the port."""
     running: set[asyncio.Task[None]] = set()
 
@@ -52,7 +52,7 @@ async def relay(context: ssl.SSLContext, upstream: Path | int, port: int = 0) ->
         finally:
             running.discard(task)
 
-    server = await asyncio.start_server(accept, "127.0.0.1", port, ssl=context)
+    server = await asyncio.start_server(accept, "127.0.0.1", 0, ssl=context)
     try:
         yield server.sockets[0].getsockname()[1]
     finally:

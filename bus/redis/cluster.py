@@ -82,12 +82,12 @@ class ClusterClient(RedisCluster):
             async with asyncio.timeout(NODE_DEADLINE):
                 yield
         except TimeoutError as error:
-            await self._leave_silent_nodes_out()
+            await self.leave_silent_nodes_out()
             raise NotConnected("a node does not answer") from error
         except RedisClusterException as error:
             raise NotConnected(str(error)) from error
 
-    async def _leave_silent_nodes_out(self) -> None:
+    async def leave_silent_nodes_out(self) -> None:
         """Forget who serves what, and have it told by nodes that answer; by whom a silent one is replaced they know."""
         if self._asking:
             return

@@ -57,8 +57,9 @@ class Wire:
 class ClusterWire:
     """A wire to each node of a cluster that serves a key of the commands.
 
-    It goes by what the client knows about the cluster. After a failure somebody asks through the client what has
-    become of the key, as all that write and read streams do; it learns of new masters that way.
+    It goes by what the client knows about the cluster, and tells it of silence. After any other failure somebody asks
+    through the client what has become of the key, as all that write and read streams do; it learns of new masters that
+    way.
     """
 
     def __init__(self, client: ClusterClient) -> None:
@@ -75,6 +76,8 @@ class ClusterWire:
             *(self._wires[node].call([commands[index] for index in share], wait) for node, share in shares.items()),
             return_exceptions=True,
         )
+        if any(isinstance(outcome, TimeoutError) for outcome in outcomes):
+            await self._client.leave_silent_nodes_out()
         answers: dict[int, Any] = {}
         for share, outcome in zip(shares.values(), outcomes, strict=True):
             if isinstance(outcome, BaseException):

@@ -3,12 +3,14 @@
 import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
+from itertools import count
 from random import Random
 
 from bus.clock import SystemClock
 from bus.events import Event, Trade
 from bus.handler import Batch, Handler
 from bus.interface import Consumer, EventBus, Group
+from bus.redis import RedisBus
 from bus.subscription import Subscription
 
 TRADES = Group("g", frozenset({"trade"}))
@@ -26,17 +28,27 @@ def numbers(events: Sequence[Event]) -> list[int]:
     return [int(event.id) for event in events if isinstance(event, Trade)]
 
 
+def exchanges_apart(bus: RedisBus, masters: int = 3) -> list[str]:
+    """Names of exchanges whose trades lie on a master of the cluster each."""
+    found: dict[str, str] = {}
+    names = (f"exchange{number}" for number in count())
+    while len(found) < masters:
+        name = next(names)
+        found.setdefault(bus.client.node_for(bus.names.market(name, "trade")).name, name)
+    return list(found.values())
+
+
 async def eventually(condition: Callable[[], object], deadline: float = 60.0) -> None:
     async with asyncio.timeout(deadline):
         while not condition():
             await asyncio.sleep(0.005)
 
 
-async def read_numbers(consumer: Consumer, count: int, *, ack: bool = True) -> list[int]:
-    """Read until `count` trades have come."""
+async def read_numbers(consumer: Consumer, wanted: int, *, ack: bool = True) -> list[int]:
+    """Read until `wanted` trades have come."""
     found: list[int] = []
     async with asyncio.timeout(60):
-        while len(found) < count:
+        while len(found) < wanted:
             delivery = await consumer.read(0.2)
             found += numbers([event for frame in delivery.frames for event in frame.events])
             if ack:

@@ -3,7 +3,7 @@
 import asyncio
 import signal
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import aclosing, asynccontextmanager
+from contextlib import aclosing, asynccontextmanager, contextmanager
 from pathlib import Path
 
 import pytest
@@ -11,7 +11,8 @@ import pytest
 from bus.client import Client
 from bus.frames import decode_frame
 from bus.redis import RedisBus
-from tests.bus.helpers import Collecting, eventually, numbers, running, trade
+from bus.redis.wire import ClusterWire
+from tests.bus.helpers import Collecting, eventually, exchanges_apart, numbers, running, trade
 from tests.cluster import Cluster, Node
 
 EXCHANGES = ("binance", "okx", "bybit", "kraken", "coinbase", "deribit")
@@ -19,7 +20,8 @@ EXCHANGES = ("binance", "okx", "bybit", "kraken", "coinbase", "deribit")
 
 @pytest.fixture(scope="module")
 def cluster(server_dir: Path) -> Iterator[Cluster]:
-    cluster = Cluster(server_dir / "failover", masters=3, replicas=1)
+    options = ("--cluster-require-full-coverage", "no")
+    cluster = Cluster(server_dir / "failover", masters=3, replicas=1, options=options)
     try:
         asyncio.run(cluster.start())
         yield cluster
@@ -119,17 +121,61 @@ async def test_a_master_is_killed(bus: RedisBus, cluster: Cluster):
                 node.start()
 
 
-async def test_a_master_freezes_and_comes_back(bus: RedisBus, cluster: Cluster):
-    frozen: list[Node] = []
+@contextmanager
+def thawed(*frozen: Node) -> Iterator[None]:
+    """Let nodes go on afterwards that are frozen meanwhile."""
+    try:
+        yield
+    finally:
+        for node in frozen:
+            node.signal(signal.SIGCONT)
 
+
+async def test_a_master_freezes_and_comes_back(bus: RedisBus, cluster: Cluster):
     async def freeze(master: Node) -> None:
         master.signal(signal.SIGSTOP)
-        frozen.append(master)
 
-    try:
+    with thawed(*cluster.nodes):
         await nothing_is_lost(bus, cluster, freeze)
-    finally:
-        frozen[0].signal(signal.SIGCONT)
+
+
+async def test_while_nobody_serves_some_streams_the_others_go_on(bus: RedisBus, cluster: Cluster):
+    away, *others = exchanges_apart(bus)
+    handler = Collecting()
+    async with running(bus, handler), Client(cluster.url, prefix=bus.names.prefix) as client:
+        await bus.publish([trade(0, exchange) for exchange in (away, *others)])
+        await eventually(lambda: len(handler.events) == 3)
+        async with aclosing(client.subscribe(channel="trade", since=0)) as events:
+            assert {(await anext(events)).exchange for _ in range(3)} == {away, *others}
+            master = await cluster.master_of(bus.names.market(away, "trade"))
+            assert master is not None
+            nobody = (master, await cluster.replica_of(master))
+            with thawed(*nobody):
+                for node in nobody:
+                    node.signal(signal.SIGSTOP)
+                await bus.publish([trade(1, exchange) for exchange in others])
+                await eventually(lambda: len(handler.events) == 5, 30)
+                async with asyncio.timeout(30):
+                    assert {(await anext(events)).exchange for _ in others} == set(others)
+        await bus.publish([trade(1, away)])
+        await eventually(lambda: len(handler.events) == 6)
+    assert numbers(handler.events) == [0, 0, 0, 1, 1, 1]
+
+
+async def test_a_wire_that_meets_silence_has_the_client_leave_the_node_out(
+    bus: RedisBus, cluster: Cluster, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr("bus.redis.wire.NODE_DEADLINE", 0.2)
+    wire = ClusterWire(bus.client)
+    assert await wire.call([("GET", "key")]) == [None]
+    silent = bus.client.node_for("key")
+    master = next(node for node in cluster.nodes if node.port == silent.port)
+    with thawed(master):
+        master.signal(signal.SIGSTOP)
+        with pytest.raises(TimeoutError):
+            await wire.call([("GET", "key")])
+    await wire.close()
+    assert silent.name not in bus.client.nodes_manager.startup_nodes
 
 
 async def test_a_master_hands_over_to_its_replica(bus: RedisBus, cluster: Cluster):

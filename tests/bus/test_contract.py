@@ -141,7 +141,7 @@ async def test_a_stream_that_appears_later_is_picked_up_from_its_beginning(bus: 
 async def test_who_waits_for_a_handler_waits_for_streams_too_that_have_just_appeared(bus: EventBus):
     handler = Collecting()
     async with running(bus, handler) as subscription:
-        for number in range(5):
+        for number in range(3):
             await bus.publish([trade(1, f"exchange{number}")])
             await bus.flush(10)
             await subscription.catch_up()

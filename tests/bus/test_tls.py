@@ -10,7 +10,7 @@ from bus.client import Client
 from bus.errors import BusUnavailable
 from bus.redis import RedisBus
 from tests.bus.helpers import TRADES, read_numbers, trade, trades
-from tests.cluster import Cluster, free_ports
+from tests.cluster import Cluster
 from tests.tls import Certificates, relay
 from tests.valkey import Server, with_passwords
 
@@ -56,15 +56,14 @@ async def test_one_server_with_users(guarded: Path, certificates: Certificates):
 async def test_a_cluster_with_users(server_dir: Path, bus_prefix: str, certificates: Certificates):
     users = server_dir / f"{bus_prefix}.acl"
     users.write_text(with_passwords())
-    fronts = free_ports(3)
-    options = ("--aclfile", str(users))
-    cluster = Cluster(server_dir / bus_prefix, options=options, password="default", fronts=fronts)
+    cluster = Cluster(server_dir / bus_prefix, options=("--aclfile", str(users)), password="default")
     try:
-        await cluster.start()
         async with AsyncExitStack() as stack:
-            for node, front in zip(cluster.nodes, fronts, strict=True):
-                await stack.enter_async_context(relay(certificates.server("127.0.0.1"), node.port, front))
-            hosts = ",".join(f"127.0.0.1:{port}" for port in fronts)
+            for node in cluster.nodes:
+                context = certificates.server("127.0.0.1")
+                node.front = await stack.enter_async_context(relay(context, node.port))
+            await cluster.start()
+            hosts = ",".join(f"127.0.0.1:{node.front}" for node in cluster.nodes)
             url = f"rediss+cluster://USER:USER@{hosts}?ssl_ca_certs={certificates.authority}"
             await carries_events(url.replace("USER", "marketd"), url.replace("USER", "subscriber"))
     finally:
