@@ -129,6 +129,8 @@ class Soak(NamedTuple):
     rss: list[int]
     descriptors: list[int]
     faults: Counter[str]
+    healing: float
+    """Seconds after the last fault until everything was stored and no gap was open."""
 
 
 def _until_newer_trades_are_stored(exchange: Simulated, dsn: str) -> None:
@@ -179,14 +181,15 @@ def soak(marketd: Marketd, exchange: Simulated, *, seconds: float, per_minute: f
 
     def settled() -> bool:
         books = audit(exchange, urls["dsn"], names)
-        return not books.missing and not any(state in {"open", "healing"} for _, state in books.gaps)
+        return not books.missing and not any(state in {"open", "filling"} for _, state in books.gaps)
 
+    over = time.monotonic()
     try:
-        wait_until("everything is stored and no gap is open", settled, 240)
+        wait_until("everything is stored and no gap is open", settled, 240 + seconds / 6)
     finally:
         books = audit(exchange, urls["dsn"], names)
         print(books)
-    return Soak(books, seen, rss, descriptors, faults)
+    return Soak(books, seen, rss, descriptors, faults, time.monotonic() - over)
 
 
 @contextmanager
@@ -217,6 +220,7 @@ def main() -> None:
             marketd, exchange, seconds=asked.seconds, per_minute=asked.per_minute, seed=asked.seed, spare=asked.spare
         )
     print("faults:", dict(done.faults))
+    print(f"everything healed {done.healing:.0f} s after the last fault")
     print("resident MB every 5 s:", [round(size / 1e6) for size in done.rss])
     if done.latency:
         for share in (0.5, 0.99, 0.999):
