@@ -11,6 +11,7 @@ from typing import Annotated, Final, Literal, TypeAlias
 from msgspec import Meta, Struct
 
 from bus.events import Level
+from daemon.exchanges import rfc3339
 from daemon.exchanges.decimals import Number, Optional, check_levels, sound_level
 
 Sequence: TypeAlias = Annotated[int, Meta(ge=0, le=2**63 - 1)]
@@ -63,7 +64,7 @@ class BookMessage(Struct, gc=False):
 
 _NUMBER: Final = r"[0-9]{1,20}+(?:\.[0-9]{1,19}+)?+"
 ONE_UPDATE: Final = re.compile(
-    r'\{"channel":"l2_data","client_id":"","timestamp":"([0-9T:-]{19}\.)([0-9]{1,9}+)Z",'
+    rf'\{{"channel":"l2_data","client_id":"","timestamp":"{rfc3339.PARTS}",'
     r'"sequence_num":(0|[1-9][0-9]{0,17}+),"events":\[\{"type":"update","product_id":"([A-Z0-9-]++)","updates":\['
     r'\{"side":"(bid|offer)","event_time":"[0-9T:.-]++Z",'
     rf'"price_level":"((?![0.]++"){_NUMBER})","new_quantity":"({_NUMBER})"\}}\]\}}\]\}}'

@@ -5,7 +5,7 @@ https://docs.kraken.com/exchange/guides/websockets/book-checksum-v2
 
 from bisect import bisect_left
 from collections.abc import Sequence
-from typing import Any, Final
+from typing import Final
 from zlib import crc32
 
 from bus.errors import MalformedFrame
@@ -30,8 +30,8 @@ class Side:
         self._sign = -1 if asks else 1
         self._keys: list[float] = []
         self._levels: list[Level] = []
-        self._pieces: list[Any] = []
-        """What the checksum takes of each level, None while that is not known."""
+        self._pieces: list[str] = []
+        """What the checksum takes of each level that it covers, the best one first."""
         self.text: bytes | None = None
         """The side's part of the text that is checked; None when it has to be made anew."""
 
@@ -40,7 +40,7 @@ class Side:
         sign = self._sign
         self._levels = [*reversed(levels)]
         self._keys = [float(price) * sign for price, _ in self._levels]
-        self._pieces = [None] * len(self._levels)
+        self._pieces = [_piece(*level) for level in levels[:CHECKED]]
         self.text = None
         if not all(self._keys) or self._keys != sorted(self._keys):
             raise MalformedFrame("a price of 0, or a snapshot that is not in the order of its prices")
@@ -57,43 +57,53 @@ class Side:
             key = float(price) * sign
             if not key:
                 raise MalformedFrame("a price of 0")
-            at, count = bisect_left(keys, key), len(keys)
-            known = at < count and keys[at] == key
-            checked = at >= count - CHECKED
-            if checked:
+            count = len(keys)
+            low = count - CHECKED if count > CHECKED and keys[-CHECKED] <= key else 0  # most changes are near the top
+            at = bisect_left(keys, key, low)
+            rank = count - at  # of a known price: 1 is the best
+            known = rank and keys[at] == key
+            if rank <= CHECKED:
                 self.text = None
             if float(amount):
-                piece = price.replace(".", "").lstrip("0") + amount.replace(".", "").lstrip("0") if checked else None
                 if known:
-                    levels[at], pieces[at] = level, piece
+                    levels[at] = level
+                    if rank <= CHECKED:
+                        pieces[rank - 1] = _piece(price, amount)
                 else:
                     keys.insert(at, key)
                     levels.insert(at, level)
-                    pieces.insert(at, piece)
+                    if rank < CHECKED:
+                        pieces.insert(rank, _piece(price, amount))
+                        del pieces[CHECKED:]
             elif known:
-                del keys[at], levels[at], pieces[at]
+                self._remove(at, rank)
         return self._cut() if len(keys) > self._depth else []
+
+    def _remove(self, at: int, rank: int) -> None:
+        levels, pieces = self._levels, self._pieces
+        del self._keys[at], levels[at]
+        if rank <= CHECKED:
+            del pieces[rank - 1]
+            if len(levels) >= CHECKED:
+                pieces.append(_piece(*levels[-CHECKED]))
 
     def encode(self) -> bytes:
         """Return this side's part of the text that is checked, the best level first."""
-        try:
-            self.text = text = "".join(self._pieces[: -CHECKED - 1 : -1]).encode()
-        except TypeError:  # levels from below have come to the top
-            self._pieces[-CHECKED:] = [_piece(*level) for level in self._levels[-CHECKED:]]
-            return self.encode()
+        self.text = text = "".join(self._pieces).encode()
         return text
 
     def _cut(self) -> list[Level]:
         """Drop the worst levels beyond the depth."""
         excess = len(self._keys) - self._depth
         removals = [(price, "0") for price, _ in self._levels[:excess]]
-        del self._keys[:excess], self._levels[:excess], self._pieces[:excess]
+        del self._keys[:excess], self._levels[:excess], self._pieces[self._depth :]
         return removals
 
 
 def _piece(price: str, amount: str) -> str:
     """Return a level as the checksum takes it: price and amount without dot and leading zeros."""
-    return price.replace(".", "").lstrip("0") + amount.replace(".", "").lstrip("0")
+    before = price.replace(".", "") if price >= "1" else price.lstrip("0.")
+    return before + (amount.replace(".", "") if amount >= "1" else amount.lstrip("0."))
 
 
 class KrakenBook:

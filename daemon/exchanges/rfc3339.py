@@ -6,6 +6,9 @@ from typing import Final
 from bus.clock import MICROSECOND, SECOND
 from bus.errors import MalformedFrame
 
+PARTS: Final = r"([0-9T:-]{19}\.)([0-9]{1,9}+)Z"
+"""The usual form as part of a pattern; its two groups are what `of_parts` wants."""
+
 _EPOCH: Final = datetime.fromtimestamp(0, UTC)
 _DAY: Final = 86_400
 _POINT: Final = len("2021-04-17T16:48:52.")
@@ -29,10 +32,7 @@ def nanoseconds(text: str) -> int:
 
 
 def of_parts(second: str, decimals: str) -> int:
-    """Return the time that a pattern has found as `2021-04-17T16:48:52.` and one to nine digits, in ns.
-
-    Raises MalformedFrame for a date that there is not.
-    """
+    """Return the time that a pattern has found in `PARTS`, in ns. Raises MalformedFrame for one that there is not."""
     try:
         return _seconds[second] + int(decimals) * _UNITS[len(decimals)]
     except KeyError:

@@ -3,12 +3,14 @@
 from typing import Any
 
 import coinbase_payloads as coinbase
+import kraken_payloads as kraken
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from bus.errors import MalformedFrame
 from daemon.exchanges import coinbase as coinbase_module
+from daemon.exchanges import kraken as kraken_module
 from daemon.exchanges.base import Exchange
 
 NUMBERS = [
@@ -19,10 +21,15 @@ TIMES = [
     coinbase.T, "2023-02-09T20:32:50.7Z", "2023-02-09T20:32:50Z", "2023-13-09T20:32:50.7Z", "2023-02-09 20:32:50.7Z",
     "2023-02-09T20:32:50.7+00:00", "2023-02-09T20:32:50.7149648551Z", "1970-01-01T00:00:00.0Z", "Z", "",
 ]  # fmt: skip
-BEGUN = [
+BEGUN_COINBASE = [
     coinbase.book(0, asks=[("21922", "1")], kind="snapshot"), coinbase.book(1),
     coinbase.book(2, kind="snapshot", of="CGLD-EUR"),
 ]  # fmt: skip
+BIDS, ASKS = [("5.1", "2.0"), ("5.0", "1.50")], [("5.2", "0.3")]
+BEGUN_KRAKEN = [
+    kraken.book(BIDS, ASKS, kraken.checksum(BIDS, ASKS), "snapshot"),
+    kraken.book(BIDS, ASKS, None, "snapshot", "DOGE/USD"),
+]
 
 
 @st.composite
@@ -43,6 +50,31 @@ def of_coinbase(draw: st.DrawFn) -> str:
     kind = draw(st.sampled_from(["update", "update", "update", "snapshot", "delta"]))
     time = draw(st.sampled_from([coinbase.T, *TIMES]))
     return draw(garbled(coinbase.book(number, bids, asks, kind, of, time)))
+
+
+def after(bids=(), asks=()) -> int:
+    """The checksum of Kraken's book once such levels have come, which both ways compute alike."""
+    kept = kraken.listed()
+    kept.parse(BEGUN_KRAKEN[0], 1)
+    book = kept._market("BTC/USD").book
+    try:
+        book.bids.change(bids)
+        book.asks.change(asks)
+    except (MalformedFrame, ValueError):
+        return 7
+    return book.checksum()
+
+
+@st.composite
+def of_kraken(draw: st.DrawFn) -> str:
+    one = [(draw(st.sampled_from(["5.1", *NUMBERS])), draw(st.sampled_from(NUMBERS)))]
+    bids, asks = draw(st.sampled_from([(one, []), ([], one), (one, one), (one * 2, []), ([], [])]))
+    right = after(bids, asks)
+    crc = draw(st.sampled_from([right, right, right, None, 0, 10, 2**32 - 1, 2**32, 4_199_999_999, 9_999_999_999]))
+    of = draw(st.sampled_from(["BTC/USD", "BTC/USD", "DOGE/USD", "ETH/EUR", "", "BTC", "B\\u0054C/USD", "É/EUR"]))
+    kind = draw(st.sampled_from(["update", "update", "update", "snapshot", "delta"]))
+    time = draw(st.sampled_from([kraken.T, *TIMES]))
+    return draw(garbled(kraken.book(bids, asks, crc, kind, of, time)))
 
 
 def outcome(exchange: Exchange, frames: list[tuple[str, int]]) -> list[Any]:
@@ -69,7 +101,7 @@ def frames_of(begun: list[str], draws: list[tuple[str, int]]) -> list[tuple[str,
 @example([(coinbase.book(3).replace(',"timestamp"', ',"more":1,"timestamp"'), 0)])
 @example([(coinbase.book(3).replace("BTC-USD", "\\u0042TC-USD"), 0)])
 def test_coinbase(frames):
-    frames = frames_of(BEGUN, frames)
+    frames = frames_of(BEGUN_COINBASE, frames)
     fast = outcome(coinbase.listed(), frames)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(coinbase_module, "LONGEST_OF_ONE", 0)
@@ -78,10 +110,40 @@ def test_coinbase(frames):
 
 def test_the_pattern_of_coinbase_takes_the_recorded_form(monkeypatch: pytest.MonkeyPatch):
     read = coinbase.listed()
-    outcome(read, [(frame, 0) for frame in BEGUN])
+    outcome(read, [(frame, 0) for frame in BEGUN_COINBASE])
     monkeypatch.setattr(read, "_routed", lambda *_: pytest.fail("the usual update was not recognised"))
     (bid,) = read.parse(coinbase.book(3, [("21921.73", "0.06317902")], time="2023-02-09T20:32:50.714964Z"), 5)
     assert (bid.kind, bid.bids, bid.asks) == ("delta", [("21921.73", "0.06317902")], [])
     assert (bid.symbol, bid.ts, bid.recv) == ("BTC/USD", coinbase.NS // 1000 * 1000, 5)
     (ask,) = read.parse(coinbase.book(4, (), [("0.5", "0")], of="CGLD-EUR"), 6)
     assert (ask.symbol, ask.ts, ask.bids, ask.asks) == ("CELO/EUR", coinbase.NS, [], [("0.5", "0")])
+
+
+@settings(deadline=None)
+@given(st.lists(st.tuples(of_kraken(), st.sampled_from([0, 0, 0, 1])), min_size=1, max_size=3))
+@example([(kraken.book([("5.1", "0.00")], (), after([("5.1", "0.00")])), 0)])
+@example([(kraken.book([("0.0", "5")], (), 7), 0)])
+@example([(kraken.book([("5.1", "1")], (), 2**32), 0)])
+@example([(kraken.book([("5.1", "1")], (), 7), 0), (kraken.book([("5.1", "1")], (), 7), 0)])
+@example([(kraken.book([("05.1", "1")], (), after([("5.1", "1")])), 0)])
+@example([(kraken.book([("5.1", "1")], (), 7).replace(":7,", ':7,"more":[],'), 0)])
+@example([(kraken.book([("5.1", "1")], (), 7).replace(":7,", ":07,"), 0)])
+def test_kraken(frames):
+    frames = frames_of(BEGUN_KRAKEN, frames)
+    fast = outcome(kraken.listed(), frames)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(kraken_module, "LONGEST_OF_ONE", 0)
+        assert outcome(kraken.listed(), frames) == fast
+
+
+def test_the_pattern_of_kraken_takes_the_recorded_form(monkeypatch: pytest.MonkeyPatch):
+    read = kraken.listed()
+    outcome(read, [(frame, 0) for frame in BEGUN_KRAKEN])
+    monkeypatch.setattr(read, "_routed", lambda *_: pytest.fail("the usual update was not recognised"))
+    crc = after([("5.05", "0.70000000")])
+    (bid,) = read.parse(kraken.book([("5.05", "0.70000000")], (), crc), 5)
+    assert (bid.kind, bid.bids, bid.asks, bid.checksum) == ("delta", [("5.05", "0.70000000")], [], crc)
+    assert (bid.symbol, bid.ts, bid.recv) == ("BTC/USD", kraken.NS, 5)
+    crc = after([("5.05", "0.70000000")], [("5.2", "0.00000000")])
+    (ask,) = read.parse(kraken.book((), [("5.2", "0.00000000")], crc), 6)
+    assert (ask.bids, ask.asks, ask.checksum) == ([], [("5.2", "0.00000000")], crc)
