@@ -14,7 +14,7 @@ import msgspec
 
 from bus.clock import MILLISECOND
 from bus.errors import ConfigError, MalformedFrame, said
-from bus.events import Book, Funding, Liquidation, MarkPrice, OpenInterest, Source, Ticker, Trade
+from bus.events import Book, Funding, Level, Liquidation, MarkPrice, OpenInterest, Source, Ticker, Trade
 from daemon.exchanges import okx_rest as rest
 from daemon.exchanges.answers import Stamp, unreadable
 from daemon.exchanges.base import (
@@ -34,17 +34,16 @@ from daemon.exchanges.decimals import (
     above_zero,
     check,
     check_given,
-    check_levels,
     check_signed,
     sound_trade,
 )
 from daemon.exchanges.listings import Listings
+from daemon.exchanges.okx_books import BookMessage
+from daemon.exchanges.okx_frames import READERS, notice, operation
 from daemon.exchanges.okx_market import Market
 from daemon.exchanges.okx_messages import (
     BARS,
-    DECODERS,
     TIMEFRAMES,
-    BookMessage,
     CandleItem,
     FundingItem,
     InterestItem,
@@ -68,7 +67,6 @@ _OF_CONTRACTS: Final = {
     "liquidation": "liquidation-orders",
 }
 """OKX's names of the channels that spot does not have."""
-_SERVICE_UPGRADE: Final = "64008"
 
 
 class Okx(Exchange):
@@ -165,11 +163,11 @@ class Okx(Exchange):
 
     def subscribe(self, streams: Sequence[str], message_id: int) -> Sequence[str]:
         """Return the message that subscribes, section "Subscribe"."""
-        return [_operation("subscribe", streams, message_id)]
+        return [operation("subscribe", streams, message_id)]
 
     def unsubscribe(self, streams: Sequence[str], message_id: int) -> Sequence[str]:
         """Return the message that ends these subscriptions."""
-        return [_operation("unsubscribe", streams, message_id)]
+        return [operation("unsubscribe", streams, message_id)]
 
     def ping(self) -> str | None:
         """Return the text that keeps a connection open."""
@@ -197,13 +195,13 @@ class Okx(Exchange):
             return []
         value = msgspec.json.decode(raw)
         if not isinstance(value, dict) or "event" in value or not isinstance(value.get("arg"), dict):
-            self.notices.append(_notice(value))
+            self.notices.append(notice(value))
             return []
         channel = str(value["arg"].get("channel"))
-        if channel not in DECODERS:
+        if channel not in READERS:
             self.notices.append(Notice("unknown", channel[:100]))
             return []
-        decode = DECODERS[channel].decode
+        decode = READERS[channel]
         handler = self._handler(channel, str(value["arg"].get("instId")))
         events = handler(decode(raw), recv, connection)
         if raw.startswith(_PREFIX):
@@ -249,15 +247,15 @@ class Okx(Exchange):
             self.duplicates["trade"] += len(m.data) - len(events)
         return events
 
-    def _book(self, market: Market, m: BookMessage, recv: int, connection: int) -> Events:
+    def _book(
+        self, market: Market, read: tuple[BookMessage, list[Level], list[Level]], recv: int, connection: int
+    ) -> Events:
         """Publish a snapshot or an update that follows on the last one, be its `seqId` lower.
 
         An update without levels says that nothing has changed: it is published too, since the feed is alive.
         """
+        m, bids, asks = read
         item, chain = m.data[0], market.book
-        bids = [(level.price, level.amount) for level in item.bids]
-        asks = [(level.price, level.amount) for level in item.asks]
-        check_levels(bids, asks)
         ts, prev, last, before = item.ts * MILLISECOND, item.prevSeqId, item.seqId, chain.last_id
         if m.action == "snapshot":
             chain.begin(connection, last)
@@ -427,30 +425,3 @@ class Okx(Exchange):
     def standing(self, status: int, headers: Mapping[str, str], body: bytes, now: int) -> Standing:
         """Read status and code."""
         return rest.standing(status, headers, body, now)
-
-
-def _operation(operation: str, streams: Sequence[str], message_id: int) -> str:
-    args = []
-    for stream in dict.fromkeys(streams):
-        channel, _, of = stream.partition(":")
-        args.append({"channel": channel, "instType" if channel == "liquidation-orders" else "instId": of})
-    return msgspec.json.encode({"id": str(message_id), "op": operation, "args": args}).decode()
-
-
-def _notice(value: Any) -> Notice:
-    """Say what a frame is that carries no data.
-
-    {"id":"1","event":"subscribe","arg":{…},"connId":"a4d3ae55"}; {"id":"1","event":"error","code":"60012",
-    "msg":"Invalid request: …"}; {"event":"notice","code":"64008","msg":"The connection will soon be closed for a
-    service upgrade. Please reconnect."}; {"event":"channel-conn-count",…}
-    """
-    event = value.get("event") if isinstance(value, dict) else None
-    if not isinstance(event, str):
-        return Notice("unknown", msgspec.json.encode(value).decode()[:100])
-    text = msgspec.json.encode(value).decode()[:500]
-    if event == "error":
-        number = str(value.get("id"))
-        return Notice("refused", text, int(number) if number.isascii() and number.isdecimal() else None)
-    if event == "notice" and value.get("code") == _SERVICE_UPGRADE:
-        return Notice("reconnect", str(value.get("msg"))[:200])
-    return Notice("control", text)
