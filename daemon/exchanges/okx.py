@@ -15,6 +15,7 @@ import msgspec
 from bus.clock import MILLISECOND
 from bus.errors import ConfigError, MalformedFrame, said
 from bus.events import Book, Funding, Level, Liquidation, MarkPrice, OpenInterest, Source, Ticker, Trade
+from daemon.exchanges import okx_contracts as contracts
 from daemon.exchanges import okx_rest as rest
 from daemon.exchanges.answers import Stamp, unreadable
 from daemon.exchanges.base import (
@@ -34,7 +35,6 @@ from daemon.exchanges.decimals import (
     above_zero,
     check,
     check_given,
-    check_signed,
     sound_trade,
 )
 from daemon.exchanges.listings import Listings
@@ -60,20 +60,13 @@ Handler: TypeAlias = Callable[[Any, int, int], Events]
 _UNDECODABLE: Final = (msgspec.MsgspecError, ValueError, RecursionError)
 _PREFIX: Final = b'{"arg":{"channel":"'
 _PREFIX_LENGTH: Final = len(_PREFIX)
-_OF_CONTRACTS: Final = {
-    "funding": "funding-rate",
-    "open_interest": "open-interest",
-    "mark_price": "mark-price",
-    "liquidation": "liquidation-orders",
-}
-"""OKX's names of the channels that spot does not have."""
 
 
 class Okx(Exchange):
     """The translator of OKX. `trades="aggregate"` subscribes to trades in place of trades-all."""
 
     name: ClassVar[str] = "okx"
-    channels: ClassVar[frozenset[str]] = frozenset({"trade", "ticker", "book", "candle", *_OF_CONTRACTS})
+    channels: ClassVar[frozenset[str]] = frozenset({"trade", "ticker", "book", "candle", *contracts.CHANNELS})
     timeframes: ClassVar[frozenset[str]] = frozenset(BARS)
     # One stream carries those of all symbols.
     bundled: ClassVar[frozenset[type]] = frozenset({Liquidation})
@@ -148,13 +141,13 @@ class Okx(Exchange):
                 return [f"candle{BARS[feed.timeframe]}:{native}"]
             case "candle":
                 raise ConfigError(f"okx has no timeframe {feed.timeframe!r}; it has {', '.join(sorted(BARS))}")
-            case channel if channel not in _OF_CONTRACTS:
+            case channel if channel not in contracts.CHANNELS:
                 raise ConfigError(f"okx has no channel {channel!r}; it has {', '.join(sorted(self.channels))}")
             case channel if kind == "spot" or (kind, channel) == ("future", "funding"):
                 raise ConfigError(f"okx has no {channel} of {feed.symbol}: its kind is {kind}")
             case "liquidation":
                 return [f"liquidation-orders:{'FUTURES' if kind == 'future' else 'SWAP'}"]
-        return [f"{_OF_CONTRACTS[feed.channel]}:{native}"]
+        return [f"{contracts.CHANNELS[feed.channel]}:{native}"]
 
     def url(self, websocket: str, feed: FeedKey) -> str:
         """Return the URL that carries a channel: candles and single trades are on the one for business."""
@@ -279,25 +272,26 @@ class Okx(Exchange):
         spot = market.instrument.kind == "spot"
         events: Events = []
         for t in m.data:
-            if t.ts < market.times["ticker"] or t == market.ticker:
+            ts = t.ts * MILLISECOND
+            if ts < market.times["ticker"] or t == market.ticker:
                 self.duplicates["ticker"] += 1
                 continue
             bid, ask = above_zero(t.bidPx), above_zero(t.askPx)
             events.append(
                 Ticker(
-                    self.name, market.symbol, t.ts * MILLISECOND, recv, self.source,
+                    self.name, market.symbol, ts, recv, self.source,
                     bid, t.bidSz or None if bid else None, ask, t.askSz or None if ask else None,
                     above_zero(t.last), above_zero(t.open24h), above_zero(t.high24h), above_zero(t.low24h),
                     t.vol24h or None, t.volCcy24h or None if spot else None,
                 )
             )  # fmt: skip
-            market.ticker, market.times["ticker"] = t, t.ts
+            market.ticker, market.times["ticker"] = t, ts
         return events
 
     def _candles(
         self, market: Market, timeframe: str, m: Push[CandleItem], recv: int, connection: int  # noqa: ARG002 # the newest counts
     ) -> Events:  # fmt: skip
-        stamp = Stamp(self.name, market.symbol, recv, self.source)
+        stamp = self._stamp(market, recv)
         events: Events = []
         for candle in [rest.candle(item, stamp, timeframe) for item in m.data]:
             if market.candles[timeframe].seen(candle.open_ts, Decimal(candle.volume), closed=candle.closed):
@@ -307,46 +301,29 @@ class Okx(Exchange):
         return events
 
     def _funding(self, market: Market, m: Push[FundingItem], recv: int, connection: int) -> Events:  # noqa: ARG002 # as above
-        for item in m.data:
-            check_signed(item.fundingRate)
-        return [
-            Funding(
-                self.name, market.symbol, item.ts * MILLISECOND, recv, self.source,
-                item.fundingRate, item.fundingTime * MILLISECOND,
-            )
-            for item in m.data
-            if self._newer(market, "funding", item.ts)
-        ]  # fmt: skip
+        return self._newer(market, "funding", contracts.fundings(m.data, self._stamp(market, recv)))
 
     def _interest(self, market: Market, m: Push[InterestItem], recv: int, connection: int) -> Events:  # noqa: ARG002 # as above
-        """`oiUsd` is the value in quote units where the quote is the dollar itself."""
         dollars = market.instrument.quote == "USD"
-        check((), [item.oiCcy for item in m.data])
-        check_given(*(item.oiUsd for item in m.data))
-        return [
-            OpenInterest(
-                self.name, market.symbol, item.ts * MILLISECOND, recv, self.source, item.oiCcy,
-                item.oiUsd or None if dollars else None,
-            )
-            for item in m.data
-            if self._newer(market, "open_interest", item.ts)
-        ]  # fmt: skip
+        found = contracts.interests(m.data, self._stamp(market, recv), dollars=dollars)
+        return self._newer(market, "open_interest", found)
 
     def _marks(self, market: Market, m: Push[MarkItem], recv: int, connection: int) -> Events:  # noqa: ARG002 # as above
-        check([item.markPx for item in m.data])
-        return [
-            MarkPrice(self.name, market.symbol, item.ts * MILLISECOND, recv, self.source, item.markPx)
-            for item in m.data
-            if self._newer(market, "mark_price", item.ts)
-        ]
+        return self._newer(market, "mark_price", contracts.marks(m.data, self._stamp(market, recv)))
 
-    def _newer(self, market: Market, channel: str, time: int) -> bool:
-        """Tell whether a message is newer than what was published, and remember it as published."""
-        if time <= market.times[channel]:
-            self.duplicates[channel] += 1
-            return False
-        market.times[channel] = time
-        return True
+    def _stamp(self, market: Market, recv: int) -> Stamp:
+        return Stamp(self.name, market.symbol, recv, self.source)
+
+    def _newer(self, market: Market, channel: str, found: Sequence[Funding | OpenInterest | MarkPrice]) -> Events:
+        """Return those that are newer than what was published, and remember the last one as published."""
+        events: Events = []
+        for event in found:
+            if event.ts is not None and event.ts > market.times[channel]:
+                market.times[channel] = event.ts
+                events.append(event)
+            else:
+                self.duplicates[channel] += 1
+        return events
 
     def _liquidations(self, m: Push[LiquidationItem], recv: int, connection: int) -> Events:  # noqa: ARG002 # as above
         """Read those of all listed instruments. The receive times differ: they tell liquidations apart."""
@@ -354,16 +331,14 @@ class Okx(Exchange):
             check([text for detail in item.details for text in (detail.bkPx, detail.sz)])
         events: Events = []
         for item in m.data:
-            symbol = self._natives.get(item.instId)
-            if symbol is None:  # listed since the last look
+            if item.instId not in self._natives:  # listed since the last look
                 continue
             market = self._market(item.instId)
             for d in item.details:
                 if market.liquidations.seen(f"{d.ts}{d.side}{d.sz}@{d.bkPx}"):
                     self.duplicates["liquidation"] += 1
                     continue
-                ts, own = d.ts * MILLISECOND, recv + len(events)
-                events.append(Liquidation(self.name, symbol, ts, own, self.source, None, d.side, d.bkPx, d.sz))
+                events.append(contracts.liquidation(d, self._stamp(market, recv + len(events))))
         return events
 
     # answers
