@@ -13,8 +13,8 @@ from typing import Any, ClassVar, Final, Literal, TypeAlias
 import msgspec
 
 from bus.clock import MILLISECOND
-from bus.errors import ConfigError, MalformedFrame, said
-from bus.events import Book, Funding, Level, Liquidation, MarkPrice, OpenInterest, Source, Ticker, Trade
+from bus.errors import MalformedFrame, said
+from bus.events import Book, Funding, Level, Liquidation, MarkPrice, OpenInterest, Source, Trade
 from daemon.exchanges import okx_contracts as contracts
 from daemon.exchanges import okx_rest as rest
 from daemon.exchanges.answers import Stamp, unreadable
@@ -31,15 +31,10 @@ from daemon.exchanges.base import (
     Standing,
     Translated,
 )
-from daemon.exchanges.decimals import (
-    above_zero,
-    check,
-    check_given,
-    sound_trade,
-)
+from daemon.exchanges.decimals import check, sound_trade
 from daemon.exchanges.listings import Listings
 from daemon.exchanges.okx_books import BookMessage
-from daemon.exchanges.okx_frames import READERS, notice, operation
+from daemon.exchanges.okx_frames import CHANNELS, READERS, notice, operation, stream
 from daemon.exchanges.okx_market import Market
 from daemon.exchanges.okx_messages import (
     BARS,
@@ -53,6 +48,7 @@ from daemon.exchanges.okx_messages import (
     TickerItem,
     TradeItem,
 )
+from daemon.exchanges.okx_tickers import ticker
 
 Events: TypeAlias = list[Translated]
 Handler: TypeAlias = Callable[[Any, int, int], Events]
@@ -66,7 +62,7 @@ class Okx(Exchange):
     """The translator of OKX. `trades="aggregate"` subscribes to trades in place of trades-all."""
 
     name: ClassVar[str] = "okx"
-    channels: ClassVar[frozenset[str]] = frozenset({"trade", "ticker", "book", "candle", *contracts.CHANNELS})
+    channels: ClassVar[frozenset[str]] = CHANNELS
     timeframes: ClassVar[frozenset[str]] = frozenset(BARS)
     # One stream carries those of all symbols.
     bundled: ClassVar[frozenset[type]] = frozenset({Liquidation})
@@ -129,25 +125,7 @@ class Okx(Exchange):
     def streams(self, feed: FeedKey) -> Sequence[str]:
         """Return `channel:instrument` of what makes up a feed. Raises ConfigError for a feed that OKX lacks."""
         instrument = self._listings.find(feed.symbol)
-        native, kind = instrument.native, instrument.kind
-        match feed.channel:
-            case "trade":
-                return [f"trades:{native}" if self.trades_wanted == "aggregate" else f"trades-all:{native}"]
-            case "ticker":
-                return [f"tickers:{native}"]
-            case "book":
-                return [f"books:{native}"]
-            case "candle" if feed.timeframe in BARS:
-                return [f"candle{BARS[feed.timeframe]}:{native}"]
-            case "candle":
-                raise ConfigError(f"okx has no timeframe {feed.timeframe!r}; it has {', '.join(sorted(BARS))}")
-            case channel if channel not in contracts.CHANNELS:
-                raise ConfigError(f"okx has no channel {channel!r}; it has {', '.join(sorted(self.channels))}")
-            case channel if kind == "spot" or (kind, channel) == ("future", "funding"):
-                raise ConfigError(f"okx has no {channel} of {feed.symbol}: its kind is {kind}")
-            case "liquidation":
-                return [f"liquidation-orders:{'FUTURES' if kind == 'future' else 'SWAP'}"]
-        return [f"{contracts.CHANNELS[feed.channel]}:{native}"]
+        return [stream(feed, instrument, aggregates=self.trades_wanted == "aggregate")]
 
     def url(self, websocket: str, feed: FeedKey) -> str:
         """Return the URL that carries a channel: candles and single trades are on the one for business."""
@@ -265,27 +243,14 @@ class Okx(Exchange):
         return []
 
     def _tickers(self, market: Market, m: Push[TickerItem], recv: int, connection: int) -> Events:  # noqa: ARG002 # the newest counts
-        for t in m.data:
-            check_given(
-                t.bidPx, t.bidSz, t.askPx, t.askSz, t.last, t.open24h, t.high24h, t.low24h, t.vol24h, t.volCcy24h
-            )
-        spot = market.instrument.kind == "spot"
+        stamp, spot = self._stamp(market, recv), market.instrument.kind == "spot"
         events: Events = []
-        for t in m.data:
-            ts = t.ts * MILLISECOND
-            if ts < market.times["ticker"] or t == market.ticker:
+        for t, event in zip(m.data, [ticker(t, stamp, spot=spot) for t in m.data], strict=True):
+            if event.ts is None or event.ts < market.times["ticker"] or t == market.ticker:
                 self.duplicates["ticker"] += 1
                 continue
-            bid, ask = above_zero(t.bidPx), above_zero(t.askPx)
-            events.append(
-                Ticker(
-                    self.name, market.symbol, ts, recv, self.source,
-                    bid, t.bidSz or None if bid else None, ask, t.askSz or None if ask else None,
-                    above_zero(t.last), above_zero(t.open24h), above_zero(t.high24h), above_zero(t.low24h),
-                    t.vol24h or None, t.volCcy24h or None if spot else None,
-                )
-            )  # fmt: skip
-            market.ticker, market.times["ticker"] = t, ts
+            market.ticker, market.times["ticker"] = t, event.ts
+            events.append(event)
         return events
 
     def _candles(

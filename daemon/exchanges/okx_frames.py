@@ -1,13 +1,16 @@
-"""Which of OKX's frames carry no market data, what is sent to OKX, and what reads each channel."""
+"""What OKX's streams are called and what reads their frames, what is sent to OKX, and which frames carry no data."""
 
 from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 import msgspec
 
+from bus.errors import ConfigError
 from daemon.exchanges import okx_books as books
-from daemon.exchanges.base import Notice
+from daemon.exchanges import okx_contracts as contracts
+from daemon.exchanges.base import FeedKey, Instrument, Notice
 from daemon.exchanges.okx_messages import (
+    BARS,
     TIMEFRAMES,
     CandleItem,
     FundingItem,
@@ -19,6 +22,7 @@ from daemon.exchanges.okx_messages import (
     TradeItem,
 )
 
+CHANNELS: Final = frozenset({"trade", "ticker", "book", "candle", *contracts.CHANNELS})
 _SERVICE_UPGRADE: Final = "64008"
 
 READERS: Final[dict[str, Callable[[bytes], Any]]] = {
@@ -34,7 +38,30 @@ READERS: Final[dict[str, Callable[[bytes], Any]]] = {
         **{f"candle{bar}": Push[CandleItem] for bar in TIMEFRAMES},
     }.items()
 } | {"books": books.read}
-"""What takes in a frame, by channel."""
+"""What a channel's frames are read with."""
+
+
+def stream(feed: FeedKey, instrument: Instrument, *, aggregates: bool) -> str:
+    """Return `channel:instrument` of what makes up a feed. Raises ConfigError for a feed that OKX lacks."""
+    native, kind = instrument.native, instrument.kind
+    match feed.channel:
+        case "trade":
+            return f"trades:{native}" if aggregates else f"trades-all:{native}"
+        case "ticker":
+            return f"tickers:{native}"
+        case "book":
+            return f"books:{native}"
+        case "candle" if feed.timeframe in BARS:
+            return f"candle{BARS[feed.timeframe]}:{native}"
+        case "candle":
+            raise ConfigError(f"okx has no timeframe {feed.timeframe!r}; it has {', '.join(sorted(BARS))}")
+        case channel if channel not in contracts.CHANNELS:
+            raise ConfigError(f"okx has no channel {channel!r}; it has {', '.join(sorted(CHANNELS))}")
+        case channel if kind == "spot" or (kind, channel) == ("future", "funding"):
+            raise ConfigError(f"okx has no {channel} of {feed.symbol}: its kind is {kind}")
+        case "liquidation":
+            return f"liquidation-orders:{'FUTURES' if kind == 'future' else 'SWAP'}"
+    return f"{contracts.CHANNELS[feed.channel]}:{native}"
 
 
 def operation(kind: str, streams: Sequence[str], message_id: int) -> str:
