@@ -1,8 +1,6 @@
 """What makes a decimal string sound: exchanges' numbers are checked here and passed on unchanged."""
 
-import re
 from collections.abc import Sequence
-from itertools import chain
 from typing import Annotated, Final, TypeAlias
 
 from msgspec import Meta
@@ -23,10 +21,6 @@ Levels: TypeAlias = Annotated[list[tuple[Number, Number]], Meta(max_length=MAX_L
 """One side of a book message."""
 
 _PLAIN: Final = b"0123456789."
-_LEVELS: Final = re.compile(
-    r"(?:(?:[1-9]|(?=[0.]*[1-9]))[0-9]*+\.?+[0-9]*+,(?:[0-9]++\.?+[0-9]*+|\.[0-9]++)(?:,|\Z))*+"
-).fullmatch
-"""Prices above 0 and amounts, all plain decimals, in turn."""
 
 
 def check(positive: Sequence[str], others: Sequence[str] = ()) -> None:
@@ -61,9 +55,17 @@ def _above_zero(levels: Sequence[Level]) -> bool:
 
 
 def _sound_levels(levels: Sequence[Level]) -> bool:
-    """Whether the levels of one side are sound: `check` in one pass of a pattern, at two thirds of it."""
-    text = ",".join(chain.from_iterable(levels))
-    return not levels or (_LEVELS(text) is not None and text.count(",") == 2 * len(levels) - 1)
+    """Whether the levels of one side are sound: `check` in one loop, at two thirds of it."""
+    digits: list[str] = []
+    try:
+        for level in levels:
+            price, amount = level
+            if not float(price) > 0 <= float(amount):
+                return False
+            digits += level
+    except ValueError:
+        return False
+    return not "".join(digits).encode().translate(None, _PLAIN)
 
 
 def check_signed(*values: str) -> None:
