@@ -23,25 +23,25 @@ class Side:
     A float only orders the prices: two that it cannot tell apart would show in the checksum.
     """
 
-    __slots__ = ("_depth", "_keys", "_levels", "_pieces", "_sign", "text")
+    __slots__ = ("_depth", "_keys", "_levels", "_sign", "changed", "pieces")
 
     def __init__(self, depth: int, *, asks: bool) -> None:
         self._depth = depth
         self._sign = -1 if asks else 1
         self._keys: list[float] = []
         self._levels: list[Level] = []
-        self._pieces: list[str] = []
+        self.pieces: list[str] = []
         """What the checksum takes of each level that it covers, the best one first."""
-        self.text: bytes | None = None
-        """The side's part of the text that is checked; None when it has to be made anew."""
+        self.changed = True
+        """Whether they have changed since the checksum was computed."""
 
     def reset(self, levels: Sequence[Level]) -> None:
         """Begin with a snapshot, the best level first. Raises MalformedFrame."""
         sign = self._sign
         self._levels = [*reversed(levels)]
         self._keys = [float(price) * sign for price, _ in self._levels]
-        self._pieces = [_piece(*level) for level in levels[:CHECKED]]
-        self.text = None
+        self.pieces = [_piece(*level) for level in levels[:CHECKED]]
+        self.changed = True
         if not all(self._keys) or self._keys != sorted(self._keys):
             raise MalformedFrame("a price of 0, or a snapshot that is not in the order of its prices")
 
@@ -51,7 +51,7 @@ class Side:
         Kraken says nothing of the levels that fall out of the subscribed depth: they are removed here, so that every
         subscriber's book is the same. Raises MalformedFrame half-way.
         """
-        keys, levels, pieces, sign = self._keys, self._levels, self._pieces, self._sign
+        keys, levels, pieces, sign = self._keys, self._levels, self.pieces, self._sign
         for level in changes:
             price, amount = level
             key = float(price) * sign
@@ -63,7 +63,7 @@ class Side:
             rank = count - at  # of a known price: 1 is the best
             known = rank and keys[at] == key
             if rank <= CHECKED:
-                self.text = None
+                self.changed = True
             if float(amount):
                 if known:
                     levels[at] = level
@@ -80,23 +80,18 @@ class Side:
         return self._cut() if len(keys) > self._depth else []
 
     def _remove(self, at: int, rank: int) -> None:
-        levels, pieces = self._levels, self._pieces
+        levels, pieces = self._levels, self.pieces
         del self._keys[at], levels[at]
         if rank <= CHECKED:
             del pieces[rank - 1]
             if len(levels) >= CHECKED:
                 pieces.append(_piece(*levels[-CHECKED]))
 
-    def encode(self) -> bytes:
-        """Return this side's part of the text that is checked, the best level first."""
-        self.text = text = "".join(self._pieces).encode()
-        return text
-
     def _cut(self) -> list[Level]:
         """Drop the worst levels beyond the depth."""
         excess = len(self._keys) - self._depth
         removals = [(price, "0") for price, _ in self._levels[:excess]]
-        del self._keys[:excess], self._levels[:excess], self._pieces[self._depth :]
+        del self._keys[:excess], self._levels[:excess], self.pieces[self._depth :]
         return removals
 
 
@@ -109,19 +104,25 @@ def _piece(price: str, amount: str) -> str:
 class KrakenBook:
     """Both sides of one symbol's book."""
 
-    __slots__ = ("_checksum", "_checksum_asks", "asks", "bids")
+    __slots__ = ("_bids", "_checksum", "_checksum_asks", "asks", "bids")
 
     def __init__(self, depth: int = DEPTH) -> None:
         self.bids = Side(depth, asks=False)
         self.asks = Side(depth, asks=True)
+        self._bids = b""
+        """The bids' part of the text that is checked."""
         self._checksum = self._checksum_asks = 0
 
     def checksum(self) -> int:
         """Return the CRC32 of the ten best levels of each side, asks first; it is kept while they do not change."""
         bids, asks = self.bids, self.asks
-        if asks.text is None:
-            self._checksum_asks = crc32(asks.encode())
-        elif bids.text is not None:
+        if asks.changed:
+            self._checksum_asks = crc32("".join(asks.pieces).encode())
+            asks.changed = False
+        elif not bids.changed:
             return self._checksum
-        self._checksum = crc32(bids.text or bids.encode(), self._checksum_asks)
+        if bids.changed:
+            self._bids = "".join(bids.pieces).encode()
+            bids.changed = False
+        self._checksum = crc32(self._bids, self._checksum_asks)
         return self._checksum
