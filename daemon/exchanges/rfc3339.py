@@ -51,7 +51,8 @@ def _slowly(text: str) -> int:
         time += _beyond_microseconds(text)
     if not 0 < time < _LATEST:
         raise MalformedFrame(f"a time out of range: {text[:40]!r}")
-    if len(text) - _POINT - 1 in _UNITS and text[_POINT - 1] == "." and text[-1] == "Z":
+    whole = 0 < second < _LATEST - SECOND  # all of it is in range
+    if whole and len(text) - _POINT - 1 in _UNITS and text[_POINT - 1] == "." and text[-1] == "Z":
         if len(_seconds) >= _SECONDS_KEPT:
             _seconds.clear()
         _seconds[text[:_POINT]] = second

@@ -40,3 +40,14 @@ def test_what_is_no_time_is_refused(text):
 def test_parts_of_what_is_no_time_are_refused(second):
     with pytest.raises(MalformedFrame):
         of_parts(second, "1")
+
+
+@pytest.mark.parametrize(
+    ("sound", "decimals"), [("1970-01-01T00:00:00.5Z", "0"), ("2262-04-11T23:47:16.854775807Z", "854775808")]
+)
+def test_a_time_out_of_range_is_refused_though_its_second_is_known(sound, decimals):
+    assert nanoseconds(sound) == nanoseconds(sound)
+    with pytest.raises(MalformedFrame):
+        of_parts(sound[:20], decimals)
+    with pytest.raises(MalformedFrame):
+        nanoseconds(f"{sound[:20]}{decimals}Z")
