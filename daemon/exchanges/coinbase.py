@@ -29,6 +29,8 @@ from daemon.exchanges.base import (
 from daemon.exchanges.coinbase_frames import HEARTBEATS, notice, requests
 from daemon.exchanges.coinbase_market import Market
 from daemon.exchanges.coinbase_messages import (
+    LONGEST_OF_ONE,
+    ONE_UPDATE,
     BookMessage,
     CandlesMessage,
     Envelope,
@@ -39,7 +41,7 @@ from daemon.exchanges.coinbase_messages import (
 )
 from daemon.exchanges.decimals import above_zero, check_given, sound_trade
 from daemon.exchanges.listings import Listings
-from daemon.exchanges.rfc3339 import nanoseconds
+from daemon.exchanges.rfc3339 import nanoseconds, of_parts
 
 Events: TypeAlias = list[Translated]
 Handler: TypeAlias = Callable[[bytes, int, int], Events]
@@ -51,6 +53,7 @@ _STREAMED: Final = "5m"
 _BEGINNING: Final = len(b'{"channel":"ticker"')
 """Bytes of a frame that tell the channels of data apart."""
 
+_one_update = ONE_UPDATE.fullmatch
 _book = msgspec.json.Decoder(BookMessage).decode
 _trades = msgspec.json.Decoder(TradesMessage).decode
 _tickers = msgspec.json.Decoder(TickerMessage).decode
@@ -163,19 +166,37 @@ class Coinbase(Exchange):
 
     # data
     def parse(self, frame: bytes | str, recv: int, connection: int = 0) -> Events:
-        """Turn one frame into events. Raises MalformedFrame; a book that it was about begins anew."""
+        """Turn one frame into events. Raises MalformedFrame; a book that it was about begins anew.
+
+        Almost all frames are one update of one book: those are read here, all others by `_routed`.
+        """
         raw = frame.encode() if isinstance(frame, str) else frame
-        handler = self._routes.get(raw[:_BEGINNING])
         try:
-            if handler is None:
-                return self._unrouted(raw, recv, connection)
-            return handler(raw, recv, connection)
+            one = _one_update(raw.decode("latin-1")) if len(raw) <= LONGEST_OF_ONE else None
+            if one is None:
+                return self._routed(raw, recv, connection)
+            second, decimals, digits, native, side, price, amount = one.groups()
+            number, counts = int(digits), self._counts
+            if counts.get(connection) == number - 1:
+                counts[connection] = number
+            elif self._late(number, connection):
+                return self._duplicate("book")
+            ts = of_parts(second, decimals)
+            market = self._markets.get(native) or self._market(native)
+            if market.book.connection != connection:
+                return self._stray(market, connection)
+            level = [(price, amount)]
+            bids, asks = (level, []) if side == "bid" else ([], level)
+            return [Book(self.name, market.symbol, ts, recv, self.source, "delta", bids, asks)]
         except (MalformedFrame, *_UNDECODABLE) as error:
             self._doubt(raw, connection)
             raise MalformedFrame(f"{said(error)}"[:200]) from error
 
-    def _unrouted(self, raw: bytes, recv: int, connection: int) -> Events:
-        """Find out what a frame is that does not begin with the name of a channel of data."""
+    def _routed(self, raw: bytes, recv: int, connection: int) -> Events:
+        """Lead a frame to the reader of its channel; find out what it is when it does not begin with one's name."""
+        handler = self._routes.get(raw[:_BEGINNING])
+        if handler is not None:
+            return handler(raw, recv, connection)
         value = msgspec.json.decode(raw)
         channel = value.get("channel") if isinstance(value, dict) else None
         handler = self._handlers.get(channel) if isinstance(channel, str) else None
@@ -248,17 +269,17 @@ class Coinbase(Exchange):
             elif market.book.connection == connection:
                 events.append(Book(self.name, market.symbol, ts, recv, self.source, "delta", bids, asks))
             else:
-                self._stray(market, connection)
+                events += self._stray(market, connection)
         return events
 
-    def _stray(self, market: Market, connection: int) -> None:
+    def _stray(self, market: Market, connection: int) -> Events:
         """Drop an update of a book that has no snapshot of this connection; ask once for one."""
         if market.book.take(connection) == "broken":
             self.resyncs += 1
             feed = FeedKey(market.symbol, "book")
             self.notices.append(Notice("resync", f"an update of {market.symbol} without a snapshot", feeds=(feed,)))
-        else:
-            self.duplicates["book"] += 1
+            return []
+        return self._duplicate("book")
 
     def _trades(self, raw: bytes, recv: int, connection: int) -> Events:
         """Publish trades. A snapshot repeats the last ones: it fills what a broken connection missed, nothing else."""

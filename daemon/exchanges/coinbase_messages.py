@@ -5,11 +5,13 @@ REST: https://docs.cdp.coinbase.com/api-reference/advanced-trade-api/rest-api/pu
 the pages beside it
 """
 
-from typing import Annotated, Literal, TypeAlias
+import re
+from typing import Annotated, Final, Literal, TypeAlias
 
 from msgspec import Meta, Struct
 
 from bus.events import Level
+from daemon.exchanges import rfc3339
 from daemon.exchanges.decimals import Number, Optional, check_levels, sound_level
 
 Sequence: TypeAlias = Annotated[int, Meta(ge=0, le=2**63 - 1)]
@@ -58,6 +60,21 @@ class BookMessage(Struct, gc=False):
     timestamp: str
     sequence_num: Sequence
     events: list[BookEvent]
+
+
+_NUMBER: Final = r"[0-9]{1,20}+(?:\.[0-9]{1,19}+)?+"
+ONE_UPDATE: Final = re.compile(
+    rf'\{{"channel":"l2_data","client_id":"","timestamp":"{rfc3339.PARTS}",'
+    r'"sequence_num":(0|[1-9][0-9]{0,17}+),"events":\[\{"type":"update","product_id":"([A-Z0-9-]++)","updates":\['
+    r'\{"side":"(bid|offer)","event_time":"[0-9T:.-]++Z",'
+    rf'"price_level":"((?![0.]++"){_NUMBER})","new_quantity":"({_NUMBER})"\}}\]\}}\]\}}'
+)
+"""The most frequent book message, one update of one product: what this matches, typed decoding and `levels` let pass.
+
+Taking it apart so costs two thirds of that. Groups: second, decimals, `sequence_num`, product, side, price, quantity.
+"""
+LONGEST_OF_ONE: Final = 340
+"""Bytes beyond which a book message has several updates: it is not worth trying."""
 
 
 class TradeUpdate(Struct, gc=False):

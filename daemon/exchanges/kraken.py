@@ -12,7 +12,7 @@ import msgspec
 from msgspec.structs import replace
 
 from bus.errors import ConfigError, MalformedFrame, said
-from bus.events import Book, Candle, Source, Ticker, Trade
+from bus.events import Book, Candle, Level, Source, Ticker, Trade
 from daemon.exchanges import kraken_rest as rest
 from daemon.exchanges.answers import Stamp, unreadable
 from daemon.exchanges.base import (
@@ -32,7 +32,8 @@ from daemon.exchanges.decimals import check, is_zero, sound_trade
 from daemon.exchanges.kraken_frames import PING, notice, requests
 from daemon.exchanges.kraken_market import Market
 from daemon.exchanges.kraken_messages import (
-    BookData,
+    LONGEST_OF_ONE,
+    ONE_LEVEL,
     BookMessage,
     NamedMessage,
     OhlcMessage,
@@ -43,7 +44,7 @@ from daemon.exchanges.kraken_messages import (
     levels,
 )
 from daemon.exchanges.listings import Listings
-from daemon.exchanges.rfc3339 import nanoseconds
+from daemon.exchanges.rfc3339 import nanoseconds, of_parts
 
 Events: TypeAlias = list[Translated]
 Handler: TypeAlias = Callable[[bytes, int, int], Events]
@@ -53,6 +54,7 @@ _BEGINNING: Final = len(b'{"channel":"book"')
 """Bytes of a frame that tell the channels of data apart."""
 _TIMEFRAMES: Final = {minutes: timeframe for timeframe, minutes in rest.MINUTES.items()}
 
+_one_level = ONE_LEVEL.fullmatch
 _book = msgspec.json.Decoder(BookMessage).decode
 _trades = msgspec.json.Decoder(TradeMessage).decode
 _tickers = msgspec.json.Decoder(TickerMessage).decode
@@ -151,19 +153,28 @@ class Kraken(Exchange):
 
     # data
     def parse(self, frame: bytes | str, recv: int, connection: int = 0) -> Events:
-        """Turn one frame into events. Raises MalformedFrame; a book that it was about begins anew."""
+        """Turn one frame into events. Raises MalformedFrame; a book that it was about begins anew.
+
+        Almost all frames are one level of one book: those are taken apart here, all others by `_routed`.
+        """
         raw = frame.encode() if isinstance(frame, str) else frame
-        handler = self._routes.get(raw[:_BEGINNING])
         try:
-            if handler is None:
-                return self._unrouted(raw, recv, connection)
-            return handler(raw, recv, connection)
+            one = _one_level(raw.decode("latin-1")) if len(raw) <= LONGEST_OF_ONE else None
+            if one is None:
+                return self._routed(raw, recv, connection)
+            native, bid, bid_size, ask, ask_size, checksum, second, decimals = one.groups()
+            market = self._markets.get(native) or self._market(native)
+            bids, asks = [(bid, bid_size)] if bid else [], [(ask, ask_size)] if ask else []
+            return self._delta(market, bids, asks, of_parts(second, decimals), int(checksum), recv, connection)
         except (MalformedFrame, *_UNDECODABLE) as error:
             self._doubt(raw)
             raise MalformedFrame(f"{said(error)}"[:200]) from error
 
-    def _unrouted(self, raw: bytes, recv: int, connection: int) -> Events:
-        """Find out what a frame is that does not begin with the name of a channel of data."""
+    def _routed(self, raw: bytes, recv: int, connection: int) -> Events:
+        """Lead a frame to the reader of its channel; find out what it is when it does not begin with one's name."""
+        handler = self._routes.get(raw[:_BEGINNING])
+        if handler is not None:
+            return handler(raw, recv, connection)
         value = msgspec.json.decode(raw)
         channel = value.get("channel") if isinstance(value, dict) else None
         handler = self._handlers.get(channel) if isinstance(channel, str) else None
@@ -198,29 +209,32 @@ class Kraken(Exchange):
 
     def _books(self, raw: bytes, recv: int, connection: int) -> Events:
         m = _book(raw)
-        read = self._delta if m.type == "update" else self._snapshot
-        if len(m.data) == 1:
-            return read(m.data[0], recv, connection)
-        return [event for data in m.data for event in read(data, recv, connection)]
+        events: Events = []
+        for data in m.data:
+            market = self._markets.get(data.symbol) or self._market(data.symbol)
+            read = self._delta if m.type == "update" else self._snapshot
+            bids, asks, ts = levels(data.bids), levels(data.asks), nanoseconds(data.timestamp)
+            events += read(market, bids, asks, ts, data.checksum, recv, connection)
+        return events
 
-    def _snapshot(self, data: BookData, recv: int, connection: int) -> Events:
-        market = self._markets.get(data.symbol) or self._market(data.symbol)
-        bids, asks, ts = levels(data.bids), levels(data.asks), nanoseconds(data.timestamp)
+    def _snapshot(
+        self, market: Market, bids: list[Level], asks: list[Level], ts: int, checksum: int | None, recv: int,
+        connection: int,
+    ) -> Events:  # fmt: skip
         book = market.book
         market.chain.begin(connection)
         book.bids.reset(bids)
         book.asks.reset(asks)
-        if data.checksum is not None and book.checksum() != data.checksum:
+        if checksum is not None and book.checksum() != checksum:
             return self._broken(market, "a snapshot's checksum is wrong", said=market.chain.fail() == "broken")
         return [
-            Book(
-                self.name, market.symbol, ts, recv, self.source, "snapshot", bids, asks, None, None, None, data.checksum
-            )
-        ]  # fmt: skip
+            Book(self.name, market.symbol, ts, recv, self.source, "snapshot", bids, asks, None, None, None, checksum)
+        ]
 
-    def _delta(self, data: BookData, recv: int, connection: int) -> Events:
-        market = self._markets.get(data.symbol) or self._market(data.symbol)
-        bids, asks, ts = levels(data.bids), levels(data.asks), nanoseconds(data.timestamp)
+    def _delta(
+        self, market: Market, bids: list[Level], asks: list[Level], ts: int, checksum: int | None, recv: int,
+        connection: int,
+    ) -> Events:  # fmt: skip
         if market.chain.connection != connection:
             verdict = market.chain.take(connection)
             return self._broken(market, "an update without a snapshot", said=verdict == "broken")
@@ -229,13 +243,9 @@ class Kraken(Exchange):
             bids += book.bids.change(bids)
         if asks:
             asks += book.asks.change(asks)
-        if book.checksum() != data.checksum:
+        if book.checksum() != checksum:
             return self._broken(market, "its checksum is wrong", said=market.chain.fail() == "broken")
-        return [
-            Book(
-                self.name, market.symbol, ts, recv, self.source, "delta", bids, asks, None, None, None, data.checksum
-            )
-        ]  # fmt: skip
+        return [Book(self.name, market.symbol, ts, recv, self.source, "delta", bids, asks, None, None, None, checksum)]
 
     def _broken(self, market: Market, why: str, *, said: bool) -> Events:
         """Ask once for a new subscription of a book; what comes until its snapshot is dropped."""

@@ -5,7 +5,7 @@ https://docs.kraken.com/exchange/guides/websockets/book-checksum-v2
 
 from bisect import bisect_left
 from collections.abc import Sequence
-from typing import Any, Final
+from typing import Final
 from zlib import crc32
 
 from bus.errors import MalformedFrame
@@ -23,25 +23,25 @@ class Side:
     A float only orders the prices: two that it cannot tell apart would show in the checksum.
     """
 
-    __slots__ = ("_depth", "_keys", "_levels", "_pieces", "_sign", "text")
+    __slots__ = ("_depth", "_keys", "_levels", "_sign", "changed", "pieces")
 
     def __init__(self, depth: int, *, asks: bool) -> None:
         self._depth = depth
         self._sign = -1 if asks else 1
         self._keys: list[float] = []
         self._levels: list[Level] = []
-        self._pieces: list[Any] = []
-        """What the checksum takes of each level, None while that is not known."""
-        self.text: bytes | None = None
-        """The side's part of the text that is checked; None when it has to be made anew."""
+        self.pieces: list[str] = []
+        """What the checksum takes of each level that it covers, the best one first."""
+        self.changed = True
+        """Whether they have changed since the checksum was computed."""
 
     def reset(self, levels: Sequence[Level]) -> None:
         """Begin with a snapshot, the best level first. Raises MalformedFrame."""
         sign = self._sign
         self._levels = [*reversed(levels)]
         self._keys = [float(price) * sign for price, _ in self._levels]
-        self._pieces = [None] * len(self._levels)
-        self.text = None
+        self.pieces = [_piece(*level) for level in levels[:CHECKED]]
+        self.changed = True
         if not all(self._keys) or self._keys != sorted(self._keys):
             raise MalformedFrame("a price of 0, or a snapshot that is not in the order of its prices")
 
@@ -51,67 +51,78 @@ class Side:
         Kraken says nothing of the levels that fall out of the subscribed depth: they are removed here, so that every
         subscriber's book is the same. Raises MalformedFrame half-way.
         """
-        keys, levels, pieces, sign = self._keys, self._levels, self._pieces, self._sign
+        keys, levels, pieces, sign = self._keys, self._levels, self.pieces, self._sign
         for level in changes:
             price, amount = level
             key = float(price) * sign
             if not key:
                 raise MalformedFrame("a price of 0")
-            at, count = bisect_left(keys, key), len(keys)
-            known = at < count and keys[at] == key
-            checked = at >= count - CHECKED
-            if checked:
-                self.text = None
+            count = len(keys)
+            low = count - CHECKED if count > CHECKED and keys[-CHECKED] <= key else 0  # most changes are near the top
+            at = bisect_left(keys, key, low)
+            rank = count - at  # of a known price: 1 is the best
+            known = rank and keys[at] == key
+            if rank <= CHECKED:
+                self.changed = True
             if float(amount):
-                piece = price.replace(".", "").lstrip("0") + amount.replace(".", "").lstrip("0") if checked else None
                 if known:
-                    levels[at], pieces[at] = level, piece
+                    levels[at] = level
+                    if rank <= CHECKED:
+                        pieces[rank - 1] = _piece(price, amount)
                 else:
                     keys.insert(at, key)
                     levels.insert(at, level)
-                    pieces.insert(at, piece)
+                    if rank < CHECKED:
+                        pieces.insert(rank, _piece(price, amount))
+                        del pieces[CHECKED:]
             elif known:
-                del keys[at], levels[at], pieces[at]
+                self._remove(at, rank)
         return self._cut() if len(keys) > self._depth else []
 
-    def encode(self) -> bytes:
-        """Return this side's part of the text that is checked, the best level first."""
-        try:
-            self.text = text = "".join(self._pieces[: -CHECKED - 1 : -1]).encode()
-        except TypeError:  # levels from below have come to the top
-            self._pieces[-CHECKED:] = [_piece(*level) for level in self._levels[-CHECKED:]]
-            return self.encode()
-        return text
+    def _remove(self, at: int, rank: int) -> None:
+        levels, pieces = self._levels, self.pieces
+        del self._keys[at], levels[at]
+        if rank <= CHECKED:
+            del pieces[rank - 1]
+            if len(levels) >= CHECKED:
+                pieces.append(_piece(*levels[-CHECKED]))
 
     def _cut(self) -> list[Level]:
         """Drop the worst levels beyond the depth."""
         excess = len(self._keys) - self._depth
         removals = [(price, "0") for price, _ in self._levels[:excess]]
-        del self._keys[:excess], self._levels[:excess], self._pieces[:excess]
+        del self._keys[:excess], self._levels[:excess], self.pieces[self._depth :]
         return removals
 
 
 def _piece(price: str, amount: str) -> str:
     """Return a level as the checksum takes it: price and amount without dot and leading zeros."""
-    return price.replace(".", "").lstrip("0") + amount.replace(".", "").lstrip("0")
+    before = price.replace(".", "") if price >= "1" else price.lstrip("0.")
+    return before + (amount.replace(".", "") if amount >= "1" else amount.lstrip("0."))
 
 
 class KrakenBook:
     """Both sides of one symbol's book."""
 
-    __slots__ = ("_checksum", "_checksum_asks", "asks", "bids")
+    __slots__ = ("_bids", "_checksum", "_checksum_asks", "asks", "bids")
 
     def __init__(self, depth: int = DEPTH) -> None:
         self.bids = Side(depth, asks=False)
         self.asks = Side(depth, asks=True)
+        self._bids = b""
+        """The bids' part of the text that is checked."""
         self._checksum = self._checksum_asks = 0
 
     def checksum(self) -> int:
         """Return the CRC32 of the ten best levels of each side, asks first; it is kept while they do not change."""
         bids, asks = self.bids, self.asks
-        if asks.text is None:
-            self._checksum_asks = crc32(asks.encode())
-        elif bids.text is not None:
+        if asks.changed:
+            self._checksum_asks = crc32("".join(asks.pieces).encode())
+            asks.changed = False
+        elif not bids.changed:
             return self._checksum
-        self._checksum = crc32(bids.text or bids.encode(), self._checksum_asks)
+        if bids.changed:
+            self._bids = "".join(bids.pieces).encode()
+            bids.changed = False
+        self._checksum = crc32(self._bids, self._checksum_asks)
         return self._checksum

@@ -13,8 +13,9 @@ from typing import Any, ClassVar, Final, Literal, TypeAlias
 import msgspec
 
 from bus.clock import MILLISECOND
-from bus.errors import ConfigError, MalformedFrame, said
-from bus.events import Book, Funding, Liquidation, MarkPrice, OpenInterest, Source, Ticker, Trade
+from bus.errors import MalformedFrame, said
+from bus.events import Book, Funding, Level, Liquidation, MarkPrice, OpenInterest, Source, Trade
+from daemon.exchanges import okx_contracts as contracts
 from daemon.exchanges import okx_rest as rest
 from daemon.exchanges.answers import Stamp, unreadable
 from daemon.exchanges.base import (
@@ -30,21 +31,14 @@ from daemon.exchanges.base import (
     Standing,
     Translated,
 )
-from daemon.exchanges.decimals import (
-    above_zero,
-    check,
-    check_given,
-    check_levels,
-    check_signed,
-    sound_trade,
-)
+from daemon.exchanges.decimals import check, sound_trade
 from daemon.exchanges.listings import Listings
+from daemon.exchanges.okx_books import BookMessage
+from daemon.exchanges.okx_frames import CHANNELS, READERS, notice, operation, stream
 from daemon.exchanges.okx_market import Market
 from daemon.exchanges.okx_messages import (
     BARS,
-    DECODERS,
     TIMEFRAMES,
-    BookMessage,
     CandleItem,
     FundingItem,
     InterestItem,
@@ -54,6 +48,7 @@ from daemon.exchanges.okx_messages import (
     TickerItem,
     TradeItem,
 )
+from daemon.exchanges.okx_tickers import ticker
 
 Events: TypeAlias = list[Translated]
 Handler: TypeAlias = Callable[[Any, int, int], Events]
@@ -61,21 +56,13 @@ Handler: TypeAlias = Callable[[Any, int, int], Events]
 _UNDECODABLE: Final = (msgspec.MsgspecError, ValueError, RecursionError)
 _PREFIX: Final = b'{"arg":{"channel":"'
 _PREFIX_LENGTH: Final = len(_PREFIX)
-_OF_CONTRACTS: Final = {
-    "funding": "funding-rate",
-    "open_interest": "open-interest",
-    "mark_price": "mark-price",
-    "liquidation": "liquidation-orders",
-}
-"""OKX's names of the channels that spot does not have."""
-_SERVICE_UPGRADE: Final = "64008"
 
 
 class Okx(Exchange):
     """The translator of OKX. `trades="aggregate"` subscribes to trades in place of trades-all."""
 
     name: ClassVar[str] = "okx"
-    channels: ClassVar[frozenset[str]] = frozenset({"trade", "ticker", "book", "candle", *_OF_CONTRACTS})
+    channels: ClassVar[frozenset[str]] = CHANNELS
     timeframes: ClassVar[frozenset[str]] = frozenset(BARS)
     # One stream carries those of all symbols.
     bundled: ClassVar[frozenset[type]] = frozenset({Liquidation})
@@ -138,25 +125,7 @@ class Okx(Exchange):
     def streams(self, feed: FeedKey) -> Sequence[str]:
         """Return `channel:instrument` of what makes up a feed. Raises ConfigError for a feed that OKX lacks."""
         instrument = self._listings.find(feed.symbol)
-        native, kind = instrument.native, instrument.kind
-        match feed.channel:
-            case "trade":
-                return [f"trades:{native}" if self.trades_wanted == "aggregate" else f"trades-all:{native}"]
-            case "ticker":
-                return [f"tickers:{native}"]
-            case "book":
-                return [f"books:{native}"]
-            case "candle" if feed.timeframe in BARS:
-                return [f"candle{BARS[feed.timeframe]}:{native}"]
-            case "candle":
-                raise ConfigError(f"okx has no timeframe {feed.timeframe!r}; it has {', '.join(sorted(BARS))}")
-            case channel if channel not in _OF_CONTRACTS:
-                raise ConfigError(f"okx has no channel {channel!r}; it has {', '.join(sorted(self.channels))}")
-            case channel if kind == "spot" or (kind, channel) == ("future", "funding"):
-                raise ConfigError(f"okx has no {channel} of {feed.symbol}: its kind is {kind}")
-            case "liquidation":
-                return [f"liquidation-orders:{'FUTURES' if kind == 'future' else 'SWAP'}"]
-        return [f"{_OF_CONTRACTS[feed.channel]}:{native}"]
+        return [stream(feed, instrument, aggregates=self.trades_wanted == "aggregate")]
 
     def url(self, websocket: str, feed: FeedKey) -> str:
         """Return the URL that carries a channel: candles and single trades are on the one for business."""
@@ -165,11 +134,11 @@ class Okx(Exchange):
 
     def subscribe(self, streams: Sequence[str], message_id: int) -> Sequence[str]:
         """Return the message that subscribes, section "Subscribe"."""
-        return [_operation("subscribe", streams, message_id)]
+        return [operation("subscribe", streams, message_id)]
 
     def unsubscribe(self, streams: Sequence[str], message_id: int) -> Sequence[str]:
         """Return the message that ends these subscriptions."""
-        return [_operation("unsubscribe", streams, message_id)]
+        return [operation("unsubscribe", streams, message_id)]
 
     def ping(self) -> str | None:
         """Return the text that keeps a connection open."""
@@ -197,13 +166,13 @@ class Okx(Exchange):
             return []
         value = msgspec.json.decode(raw)
         if not isinstance(value, dict) or "event" in value or not isinstance(value.get("arg"), dict):
-            self.notices.append(_notice(value))
+            self.notices.append(notice(value))
             return []
         channel = str(value["arg"].get("channel"))
-        if channel not in DECODERS:
+        if channel not in READERS:
             self.notices.append(Notice("unknown", channel[:100]))
             return []
-        decode = DECODERS[channel].decode
+        decode = READERS[channel]
         handler = self._handler(channel, str(value["arg"].get("instId")))
         events = handler(decode(raw), recv, connection)
         if raw.startswith(_PREFIX):
@@ -249,15 +218,15 @@ class Okx(Exchange):
             self.duplicates["trade"] += len(m.data) - len(events)
         return events
 
-    def _book(self, market: Market, m: BookMessage, recv: int, connection: int) -> Events:
+    def _book(
+        self, market: Market, read: tuple[BookMessage, list[Level], list[Level]], recv: int, connection: int
+    ) -> Events:
         """Publish a snapshot or an update that follows on the last one, be its `seqId` lower.
 
         An update without levels says that nothing has changed: it is published too, since the feed is alive.
         """
+        m, bids, asks = read
         item, chain = m.data[0], market.book
-        bids = [(level.price, level.amount) for level in item.bids]
-        asks = [(level.price, level.amount) for level in item.asks]
-        check_levels(bids, asks)
         ts, prev, last, before = item.ts * MILLISECOND, item.prevSeqId, item.seqId, chain.last_id
         if m.action == "snapshot":
             chain.begin(connection, last)
@@ -274,32 +243,20 @@ class Okx(Exchange):
         return []
 
     def _tickers(self, market: Market, m: Push[TickerItem], recv: int, connection: int) -> Events:  # noqa: ARG002 # the newest counts
-        for t in m.data:
-            check_given(
-                t.bidPx, t.bidSz, t.askPx, t.askSz, t.last, t.open24h, t.high24h, t.low24h, t.vol24h, t.volCcy24h
-            )
-        spot = market.instrument.kind == "spot"
+        stamp, spot = self._stamp(market, recv), market.instrument.kind == "spot"
         events: Events = []
-        for t in m.data:
-            if t.ts < market.times["ticker"] or t == market.ticker:
+        for t, event in zip(m.data, [ticker(t, stamp, spot=spot) for t in m.data], strict=True):
+            if event.ts is None or event.ts < market.times["ticker"] or t == market.ticker:
                 self.duplicates["ticker"] += 1
                 continue
-            bid, ask = above_zero(t.bidPx), above_zero(t.askPx)
-            events.append(
-                Ticker(
-                    self.name, market.symbol, t.ts * MILLISECOND, recv, self.source,
-                    bid, t.bidSz or None if bid else None, ask, t.askSz or None if ask else None,
-                    above_zero(t.last), above_zero(t.open24h), above_zero(t.high24h), above_zero(t.low24h),
-                    t.vol24h or None, t.volCcy24h or None if spot else None,
-                )
-            )  # fmt: skip
-            market.ticker, market.times["ticker"] = t, t.ts
+            market.ticker, market.times["ticker"] = t, event.ts
+            events.append(event)
         return events
 
     def _candles(
         self, market: Market, timeframe: str, m: Push[CandleItem], recv: int, connection: int  # noqa: ARG002 # the newest counts
     ) -> Events:  # fmt: skip
-        stamp = Stamp(self.name, market.symbol, recv, self.source)
+        stamp = self._stamp(market, recv)
         events: Events = []
         for candle in [rest.candle(item, stamp, timeframe) for item in m.data]:
             if market.candles[timeframe].seen(candle.open_ts, Decimal(candle.volume), closed=candle.closed):
@@ -309,46 +266,29 @@ class Okx(Exchange):
         return events
 
     def _funding(self, market: Market, m: Push[FundingItem], recv: int, connection: int) -> Events:  # noqa: ARG002 # as above
-        for item in m.data:
-            check_signed(item.fundingRate)
-        return [
-            Funding(
-                self.name, market.symbol, item.ts * MILLISECOND, recv, self.source,
-                item.fundingRate, item.fundingTime * MILLISECOND,
-            )
-            for item in m.data
-            if self._newer(market, "funding", item.ts)
-        ]  # fmt: skip
+        return self._newer(market, "funding", contracts.fundings(m.data, self._stamp(market, recv)))
 
     def _interest(self, market: Market, m: Push[InterestItem], recv: int, connection: int) -> Events:  # noqa: ARG002 # as above
-        """`oiUsd` is the value in quote units where the quote is the dollar itself."""
         dollars = market.instrument.quote == "USD"
-        check((), [item.oiCcy for item in m.data])
-        check_given(*(item.oiUsd for item in m.data))
-        return [
-            OpenInterest(
-                self.name, market.symbol, item.ts * MILLISECOND, recv, self.source, item.oiCcy,
-                item.oiUsd or None if dollars else None,
-            )
-            for item in m.data
-            if self._newer(market, "open_interest", item.ts)
-        ]  # fmt: skip
+        found = contracts.interests(m.data, self._stamp(market, recv), dollars=dollars)
+        return self._newer(market, "open_interest", found)
 
     def _marks(self, market: Market, m: Push[MarkItem], recv: int, connection: int) -> Events:  # noqa: ARG002 # as above
-        check([item.markPx for item in m.data])
-        return [
-            MarkPrice(self.name, market.symbol, item.ts * MILLISECOND, recv, self.source, item.markPx)
-            for item in m.data
-            if self._newer(market, "mark_price", item.ts)
-        ]
+        return self._newer(market, "mark_price", contracts.marks(m.data, self._stamp(market, recv)))
 
-    def _newer(self, market: Market, channel: str, time: int) -> bool:
-        """Tell whether a message is newer than what was published, and remember it as published."""
-        if time <= market.times[channel]:
-            self.duplicates[channel] += 1
-            return False
-        market.times[channel] = time
-        return True
+    def _stamp(self, market: Market, recv: int) -> Stamp:
+        return Stamp(self.name, market.symbol, recv, self.source)
+
+    def _newer(self, market: Market, channel: str, found: Sequence[Funding | OpenInterest | MarkPrice]) -> Events:
+        """Return those that are newer than what was published, and remember the last one as published."""
+        events: Events = []
+        for event in found:
+            if event.ts is not None and event.ts > market.times[channel]:
+                market.times[channel] = event.ts
+                events.append(event)
+            else:
+                self.duplicates[channel] += 1
+        return events
 
     def _liquidations(self, m: Push[LiquidationItem], recv: int, connection: int) -> Events:  # noqa: ARG002 # as above
         """Read those of all listed instruments. The receive times differ: they tell liquidations apart."""
@@ -356,16 +296,14 @@ class Okx(Exchange):
             check([text for detail in item.details for text in (detail.bkPx, detail.sz)])
         events: Events = []
         for item in m.data:
-            symbol = self._natives.get(item.instId)
-            if symbol is None:  # listed since the last look
+            if item.instId not in self._natives:  # listed since the last look
                 continue
             market = self._market(item.instId)
             for d in item.details:
                 if market.liquidations.seen(f"{d.ts}{d.side}{d.sz}@{d.bkPx}"):
                     self.duplicates["liquidation"] += 1
                     continue
-                ts, own = d.ts * MILLISECOND, recv + len(events)
-                events.append(Liquidation(self.name, symbol, ts, own, self.source, None, d.side, d.bkPx, d.sz))
+                events.append(contracts.liquidation(d, self._stamp(market, recv + len(events))))
         return events
 
     # answers
@@ -427,30 +365,3 @@ class Okx(Exchange):
     def standing(self, status: int, headers: Mapping[str, str], body: bytes, now: int) -> Standing:
         """Read status and code."""
         return rest.standing(status, headers, body, now)
-
-
-def _operation(operation: str, streams: Sequence[str], message_id: int) -> str:
-    args = []
-    for stream in dict.fromkeys(streams):
-        channel, _, of = stream.partition(":")
-        args.append({"channel": channel, "instType" if channel == "liquidation-orders" else "instId": of})
-    return msgspec.json.encode({"id": str(message_id), "op": operation, "args": args}).decode()
-
-
-def _notice(value: Any) -> Notice:
-    """Say what a frame is that carries no data.
-
-    {"id":"1","event":"subscribe","arg":{…},"connId":"a4d3ae55"}; {"id":"1","event":"error","code":"60012",
-    "msg":"Invalid request: …"}; {"event":"notice","code":"64008","msg":"The connection will soon be closed for a
-    service upgrade. Please reconnect."}; {"event":"channel-conn-count",…}
-    """
-    event = value.get("event") if isinstance(value, dict) else None
-    if not isinstance(event, str):
-        return Notice("unknown", msgspec.json.encode(value).decode()[:100])
-    text = msgspec.json.encode(value).decode()[:500]
-    if event == "error":
-        number = str(value.get("id"))
-        return Notice("refused", text, int(number) if number.isascii() and number.isdecimal() else None)
-    if event == "notice" and value.get("code") == _SERVICE_UPGRADE:
-        return Notice("reconnect", str(value.get("msg"))[:200])
-    return Notice("control", text)

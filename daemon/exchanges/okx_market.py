@@ -19,7 +19,7 @@ class Market:
         self.candles: defaultdict[str, CandleFilter] = defaultdict(CandleFilter)
         self.ticker: TickerItem | None = None
         self.times: defaultdict[str, int] = defaultdict(int)
-        """When the last ticker, funding rate, open interest and mark price were of (ms)."""
+        """When the last ticker, funding rate, open interest and mark price were of (ns)."""
         self.forget_trades()
 
     def forget_trades(self) -> None:

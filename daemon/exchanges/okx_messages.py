@@ -4,9 +4,8 @@ https://www.okx.com/docs-v5/en/#order-book-trading-market-data and #public-data.
 read ids and times out of them (`strict=False`), prices and amounts stay as they are.
 """
 
-from typing import Annotated, Any, Final, Generic, Literal, TypeAlias, TypeVar
+from typing import Annotated, Final, Generic, Literal, TypeAlias, TypeVar
 
-import msgspec
 from msgspec import Meta, Struct
 
 from daemon.exchanges.decimals import MAX_LEVELS, Number, Optional
@@ -44,34 +43,6 @@ class TradeItem(Struct, gc=False):
     sz: Number
     side: Side
     ts: Time
-
-
-class BookLevel(Struct, array_like=True, gc=False):
-    """Price and amount; behind them stand a 0 that means nothing any more and the number of orders."""
-
-    price: Number
-    amount: Number
-
-
-class BookItem(Struct, gc=False):
-    """The changes of a book message; a message without any repeats its `seqId`.
-
-    {"asks":[["8476.98","415","0","13"]],"bids":[["8476.97","256","0","12"]],"ts":"1597026383085","checksum":0,
-    "prevSeqId":-1,"seqId":123456}
-    """
-
-    asks: Items[BookLevel]
-    bids: Items[BookLevel]
-    ts: Time
-    seqId: Id  # noqa: N815 # OKX's name
-    prevSeqId: int  # noqa: N815 # OKX's name
-
-
-class BookMessage(Struct, gc=False):
-    """`books`: {"arg":{"channel":"books","instId":"BTC-USDT"},"action":"snapshot","data":[…]}."""
-
-    action: Literal["snapshot", "update"]
-    data: tuple[BookItem]
 
 
 class TickerItem(Struct, gc=False):
@@ -213,20 +184,3 @@ class FundingAnswer(Struct, gc=False):
 
     realizedRate: Number  # noqa: N815 # OKX's name
     fundingTime: Time  # noqa: N815 # OKX's name
-
-
-DECODERS: Final[dict[str, msgspec.json.Decoder[Any]]] = {
-    channel: msgspec.json.Decoder(message, strict=False)
-    for channel, message in {
-        "trades": Push[TradeItem],
-        "trades-all": Push[TradeItem],
-        "books": BookMessage,
-        "tickers": Push[TickerItem],
-        "funding-rate": Push[FundingItem],
-        "open-interest": Push[InterestItem],
-        "mark-price": Push[MarkItem],
-        "liquidation-orders": Push[LiquidationItem],
-        **{f"candle{bar}": Push[CandleItem] for bar in TIMEFRAMES},
-    }.items()
-}
-"""Decoders by channel."""

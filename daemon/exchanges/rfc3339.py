@@ -6,12 +6,15 @@ from typing import Final
 from bus.clock import MICROSECOND, SECOND
 from bus.errors import MalformedFrame
 
+PARTS: Final = r"([0-9T:-]{19}\.)([0-9]{1,9}+)Z"
+"""The usual form as part of a pattern; its two groups are what `of_parts` wants."""
+
 _EPOCH: Final = datetime.fromtimestamp(0, UTC)
 _DAY: Final = 86_400
 _POINT: Final = len("2021-04-17T16:48:52.")
 _MICROSECONDS: Final = len("2021-04-17T16:48:52.949650Z")
-_UNITS: Final[dict[int, int]] = {_POINT + decimals + 1: 10 ** (9 - decimals) for decimals in range(1, 10)}
-"""What the last decimal stands for (ns), by the length of the text."""
+_UNITS: Final[dict[int, int]] = {decimals: SECOND // 10**decimals for decimals in range(1, 10)}
+"""What the last decimal stands for (ns), by how many there are."""
 _LATEST: Final = 2**63
 _SECONDS_KEPT: Final = 1_000
 
@@ -21,10 +24,19 @@ _seconds: dict[str, int] = {}
 
 def nanoseconds(text: str) -> int:
     """Return a time such as 2021-04-17T16:48:52.949650Z, with up to nine decimals, in ns. Raises MalformedFrame."""
-    second, unit = _seconds.get(text[:_POINT]), _UNITS.get(len(text))
-    if second and unit and (decimals := text[_POINT:-1]).isdecimal() and text[-1] == "Z":
+    decimals = text[_POINT:-1]
+    second, unit = _seconds.get(text[:_POINT]), _UNITS.get(len(decimals))
+    if second and unit and decimals.isdecimal() and text[-1] == "Z":
         return second + int(decimals) * unit
     return _slowly(text)
+
+
+def of_parts(second: str, decimals: str) -> int:
+    """Return the time that a pattern has found in `PARTS`, in ns. Raises MalformedFrame for one that there is not."""
+    try:
+        return _seconds[second] + int(decimals) * _UNITS[len(decimals)]
+    except KeyError:
+        return _slowly(f"{second}{decimals}Z")
 
 
 def _slowly(text: str) -> int:
@@ -39,7 +51,8 @@ def _slowly(text: str) -> int:
         time += _beyond_microseconds(text)
     if not 0 < time < _LATEST:
         raise MalformedFrame(f"a time out of range: {text[:40]!r}")
-    if len(text) in _UNITS and text[_POINT - 1] == "." and text[-1] == "Z":
+    whole = 0 < second < _LATEST - SECOND  # all of it is in range
+    if whole and len(text) - _POINT - 1 in _UNITS and text[_POINT - 1] == "." and text[-1] == "Z":
         if len(_seconds) >= _SECONDS_KEPT:
             _seconds.clear()
         _seconds[text[:_POINT]] = second
