@@ -21,6 +21,8 @@ from daemon.recording import Recording, Replay
 
 FRAMES = 200
 """Recorded frames to begin with."""
+CONNECTIONS = 2
+"""Frames come on those of the recording: some exchanges' do not say themselves what they are about."""
 
 
 def seeds(name: str, folder: Path) -> Exchange:
@@ -48,7 +50,7 @@ def main() -> None:
             nonlocal recv
             recv += 1_000_000
             try:
-                translator.parse(frame, recv)
+                translator.parse(frame, recv, 1 + len(frame) % CONNECTIONS)
             except MalformedFrame:
                 pass
             finally:
