@@ -8,12 +8,12 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-import asyncpg
 import pytest
 from redis import Redis
 
 from daemon.embedded.servers import EmbeddedServers
 from tests.cluster import Cluster
+from tests.migrations.servers import fresh_database
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -77,6 +77,10 @@ def bus_prefix(valkey_url: str) -> Iterator[str]:
 
 @pytest.fixture(scope="session")
 def postgres_dsn(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The embedded server, or the one that MARKETD_TEST_POSTGRES names: a superuser's DSN of a database `marketd`."""
+    if given := os.environ.get("MARKETD_TEST_POSTGRES"):
+        yield given
+        return
     with _embedded(tmp_path_factory.mktemp("postgres"), postgres=True) as servers:
         assert servers.dsn is not None
         yield servers.dsn
@@ -85,12 +89,8 @@ def postgres_dsn(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 @pytest.fixture
 async def database(postgres_dsn: str) -> AsyncIterator[str]:
     """The DSN of an empty database of its own for each test."""
-    name = f"t{uuid.uuid4().hex[:8]}"
-    admin = await asyncpg.connect(postgres_dsn)
-    await admin.execute(f"create database {name}")
-    yield postgres_dsn.replace("/marketd?", f"/{name}?")
-    await admin.execute(f"drop database {name} with (force)")
-    await admin.close()
+    async with fresh_database(postgres_dsn) as dsn:
+        yield dsn
 
 
 @pytest.fixture(scope="session")
