@@ -35,12 +35,25 @@ class WithSystem(OfStreams):
     system = True
 
 
+@asynccontextmanager
+async def opened(url: str, prefix: str) -> AsyncIterator[list[RedisBus]]:
+    buses = [await RedisBus.open(url, prefix=prefix) for _ in range(3)]
+    yield buses
+    for bus in buses:
+        await bus.close()
+
+
 @pytest.fixture
 async def buses(valkey_url: str, bus_prefix: str):
-    opened = [await RedisBus.open(valkey_url, prefix=bus_prefix) for _ in range(3)]
-    yield opened
-    for bus in opened:
-        await bus.close()
+    async with opened(valkey_url, bus_prefix) as made:
+        yield made
+
+
+@pytest.fixture
+async def anywhere(redis_url: str, bus_prefix: str):
+    """Buses on one server, and on a cluster."""
+    async with opened(redis_url, bus_prefix) as made:
+        yield made
 
 
 @asynccontextmanager
@@ -93,7 +106,8 @@ async def test_each_stream_is_read_by_one_part_in_order(buses: list[RedisBus], k
         assert all({exchange for exchange, _ in share} == {e for e, t in share if t is Ticker} for share in shares)
 
 
-async def test_a_part_stands_by_for_its_like_and_takes_over(buses: list[RedisBus]):
+async def test_a_part_stands_by_for_its_like_and_takes_over(anywhere: list[RedisBus]):
+    buses = anywhere
     first, second = OfExchanges(), OfExchanges()
     mine = next(exchange for exchange in EXCHANGES if Part(1, 2).takes(exchange))
     async with AsyncExitStack() as acts, AsyncExitStack() as waits:
