@@ -25,6 +25,8 @@ REPORTS_REMEMBERED: Final = 1_000
 NOT_A_TRADE: Final = "not_a_trade"
 """Rule of the quality event that says an id was used up by what is no trade, such as an insurance fund's fill."""
 _UNSENT: Final = "unsent"
+_HOLES: Final = "|holes"
+"""Behind the name of a line: what is saved are its holes."""
 _NO_HISTORY: Final = frozenset({"backfill", "derived"})
 """Sources that say nothing about whether a feed delivers."""
 
@@ -64,15 +66,16 @@ class GapHandler(Handler):
         """Take up where the last life ended. Raises BusUnavailable."""
         self._forget()
         self._state = state
-        for name, value in (await state.load(self.name)).items():
-            self._restore(name, value)
+        saved = await state.load(self.name)
+        for name in sorted(saved):  # a line before its holes
+            self._restore(name, saved[name])
 
     def _restore(self, name: str, value: bytes) -> None:
         if name == _UNSENT:
             self._unsent = msgspec.msgpack.decode(value, type=list[Gap])
             self._unsent_saved = bool(self._unsent)
             return
-        kind, exchange, symbol, detail = name.split("|")
+        kind, exchange, symbol, detail = name.removesuffix(_HOLES).split("|")
         for known in get_args(Kind):
             if known == kind:
                 key: Key = (known, exchange, symbol, detail)
@@ -80,6 +83,9 @@ class GapHandler(Handler):
             self._feeds[key] = msgspec.msgpack.decode(value, type=Interruption)
         elif kind == "book":
             self._books[key] = msgspec.msgpack.decode(value, type=BookLine)
+        elif name.endswith(_HOLES):
+            self._lines[key].holes = msgspec.msgpack.decode(value, type=list[Hole])
+            self._lines[key].untold = True
         else:
             self._lines[key] = msgspec.msgpack.decode(value, type=IdLine)
 
@@ -97,7 +103,7 @@ class GapHandler(Handler):
             elif type(event) is Quality and event.rule == NOT_A_TRADE:
                 self._used_up(event)
         for key, followed in list(self._changed.items()):
-            if type(followed) is IdLine and followed.holes:
+            if type(followed) is IdLine and followed.untold:
                 self._tell(key, followed, followed.ripe())
         return await self._done()
 
@@ -110,7 +116,7 @@ class GapHandler(Handler):
         """Tell the holes that nothing has filled while their feed was quiet. Raises BusUnavailable."""
         self._begin()
         for key, line in self._lines.items():
-            if line.holes:
+            if line.untold:
                 self._tell(key, line, line.overdue(now))
         return await self._done()
 
@@ -122,11 +128,22 @@ class GapHandler(Handler):
 
     async def _done(self) -> list[Gap]:
         """Keep what has changed before the batch counts as handled: coming again, it changes nothing."""
-        changes = {"|".join(key): msgspec.msgpack.encode(followed) for key, followed in self._changed.items()}
+        changes: dict[str, bytes] = {}
+        for key, followed in self._changed.items():
+            name = "|".join(key)
+            if type(followed) is not IdLine:
+                changes[name] = msgspec.msgpack.encode(followed)
+                continue
+            changes[name] = msgspec.msgpack.encode({"last": followed.last, "ts": followed.ts, "recv": followed.recv})
+            if followed.unsaved:  # of their own, since there can be a thousand
+                changes[name + _HOLES] = msgspec.msgpack.encode(followed.holes) if followed.holes else b""
         if self._unsent or self._unsent_saved:
             changes[_UNSENT] = msgspec.msgpack.encode(self._unsent)
         if changes and self._state is not None:
             await self._state.save(self.name, changes)
+        for followed in self._changed.values():
+            if type(followed) is IdLine:
+                followed.unsaved = False
         self._changed.clear()
         self._unsent_saved = bool(self._unsent)
         self._returned = True
@@ -197,7 +214,7 @@ class GapHandler(Handler):
         if line is None or line.counts_anew(number, ts):
             if line is not None:
                 self._tell(key, line, line.close())
-            line = self._lines[key] = IdLine(number, ts, event.recv)
+            line = self._lines[key] = IdLine(number, ts, event.recv, unsaved=True)
         else:
             hole = line.take(number, ts, event.recv, healing=event.source == "backfill")
             if hole is not None:

@@ -43,6 +43,10 @@ class IdLine:
     recv: int = 0
     """The newest receive time (ns): the feed's own clock, whatever other streams have come to."""
     holes: list[Hole] = field(default_factory=list)
+    untold: bool = False
+    """Whether there may be holes that have not been told."""
+    unsaved: bool = False
+    """Whether the holes are others than those that were saved last."""
 
     def counts_anew(self, number: int, ts: int) -> bool:
         """Whether an id can only mean that the exchange has begun to count again."""
@@ -57,6 +61,7 @@ class IdLine:
         if number > self.last:
             if number != self.last + 1:
                 self.holes.append(Hole(self.last + 1, number - 1, self.ts, ts, recv))
+                self.untold = self.unsaved = True
             self.last, self.ts = number, ts
             return None
         return self._late(number, ts, healing=healing) if self.holes else None
@@ -73,26 +78,34 @@ class IdLine:
             parts.append(Hole(number + 1, hole.last, ts, hole.to_ts, hole.found))
         for part in parts:
             part.told, part.rest = hole.told and healing, hole.told and not healing
+            self.untold |= not part.told
+        self.unsaved = True
         self.holes[index : index + 1] = parts
         return hole if hole.told and not healing else None
 
     def ripe(self) -> Iterator[Hole]:
         """Give, once, each hole that the feed itself has left behind for the grace, and those beyond what is kept."""
+        if not self.untold:
+            return
         beyond = max(0, len(self.holes) - HOLES_KEPT)
         for index, hole in enumerate(self.holes):
             if not hole.told and (hole.rest or index < beyond or hole.found + GRACE <= self.recv):
-                hole.told = True
+                hole.told = self.unsaved = True
                 yield hole
         del self.holes[:beyond]
+        self.untold = not all(hole.told for hole in self.holes)
 
     def overdue(self, now: int) -> Iterator[Hole]:
         """Give, once, each hole that is still there a grace after the first tick that saw it.
 
         Counted from a tick and not from the receive time: what is behind in a backlog has not had its chance yet.
         """
+        if not self.untold:
+            return
         for hole in self.holes:
             if hole.told:
                 continue
+            self.unsaved = True
             if not hole.waited:
                 hole.waited = now
             elif now - hole.waited >= GRACE:

@@ -51,11 +51,13 @@ class FailingState(LocalState):
     def __init__(self) -> None:
         super().__init__()
         self.failures = 0
+        self.last: Mapping[str, bytes] = {}
 
     async def save(self, handler: str, changes: Mapping[str, bytes]) -> None:
         if self.failures:
             self.failures -= 1
             raise BusUnavailable("not now")
+        self.last = changes
         await super().save(handler, changes)
 
 

@@ -203,3 +203,44 @@ def test_the_same_number_much_later_is_a_double_and_no_new_count():
     run.feed(trade(1, 1), trade(2, 2), trade(2, 2 + RESTARTED // SECOND * 5), trade(3, 400))
     assert run.wait(1_000) == []
     assert MINUTE == RESTARTED
+
+
+def saved(run: Run) -> int:
+    """The bytes that were saved last."""
+    return sum(map(len, run.state.last.values()))
+
+
+def test_holes_are_saved_when_they_change_and_not_with_every_trade():
+    run = Run()
+    run.feed(trade(0, 1), *(trade(2 * number, 1) for number in range(1, 500)))
+    assert saved(run) > 10_000
+    run.wait(10)
+    run.feed(trade(999, 11))
+    assert saved(run) < 200
+    run.feed(trade(1, 11))
+    assert saved(run) > 10_000
+
+
+def test_after_a_restart_all_holes_are_known_and_those_told_are_not_told_again():
+    run = Run()
+    run.feed(trade(0, 1), trade(3, 1), trade(6, 2))
+    assert len(run.wait(10)) == 2
+    run.feed(trade(9, 12))
+    run.restart()
+    (late,) = run.wait(30)
+    assert (late.from_id, late.to_id) == ("7", "8")
+    run.tick(40)  # by now it stands on the bus
+    run.restart()
+    assert run.wait(60) == []
+    (filled, left) = run.feed(trade(1, 61))
+    assert (filled.state, left.from_id, left.to_id) == ("filled", "2", "2")
+
+
+def test_an_exchange_that_counts_anew_leaves_no_hole_behind():
+    run = Run()
+    run.feed(trade(1_000, 1), trade(1_003, 1))
+    run.wait(10)
+    run.feed(trade(5, 1 + RESTARTED / SECOND + 1))
+    run.restart()
+    assert run.feed(trade(1_001, 80)) == []
+    assert [(gap.from_id, gap.to_id) for gap in run.wait(100)] == [("6", "1000")]
