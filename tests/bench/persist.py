@@ -4,10 +4,12 @@
 
 Without a dsn it starts an embedded PostgreSQL in a temporary folder. The ways take turns, batch by batch of 5,000, on
 one table, each batch in a transaction of its own; `overlap` is the handler given batches whose first tenth stands
-already. Prints the medians of several rounds: rows/s, rows/s as a share of COPY's in the same round (lowest and highest
-round), CPU µs of this process a row.
+already; `two` are two handlers at once, each with a batch of its own, as parts of the role are. Prints the medians of
+several rounds: rows/s, rows/s as a share of COPY's in the same round (lowest and highest round), CPU µs of this process
+a row.
 """
 
+import asyncio
 import statistics
 import sys
 import tempfile
@@ -34,12 +36,12 @@ Way = Callable[[int], Awaitable[object]]
 """Stores the batch of that number."""
 
 
-def trades() -> list[list[Trade]]:
+def trades(exchange: str = "binance") -> list[list[Trade]]:
     start = 1_723_161_255_342_000_000
     symbols = ("BTC/USDT", "ETH/USDT", "SOL/USDT")
     made = [
         Trade(
-            "binance",
+            exchange,
             symbols[n % 3],
             start + n * 731_000,
             start + n * 731_000 + 4_812_345,
@@ -68,13 +70,13 @@ async def one_round(ways: Mapping[str, Way]) -> dict[str, tuple[float, float]]:
         await ways[name](number)
         wall[name] += time.perf_counter()
         cpu[name] += time.process_time()
-    rows = BATCH * BATCHES // len(ways)
-    return {name: (rows / wall[name], cpu[name] / rows * 1e6) for name in ways}
+    rows = {name: BATCH * BATCHES // len(ways) * (1 + (name == "two")) for name in ways}
+    return {name: (rows[name] / wall[name], cpu[name] / rows[name] * 1e6) for name in ways}
 
 
 async def measure(dsn: str) -> None:
     await migrate(dsn)
-    handler, overlapped = PersistenceHandler(dsn), PersistenceHandler(dsn)
+    handler, overlapped, *parts = [PersistenceHandler(dsn) for _ in range(4)]
     connection = await asyncpg.connect(dsn)
     batches = trades()
     await handler.handle(Batch(batches[0]))
@@ -85,6 +87,15 @@ async def measure(dsn: str) -> None:
         events = [*batches[number - 1][-BATCH // 10 :], *batches[number][BATCH // 10 :]]
         return overlapped.handle(Batch(events, {"md:binance:trade": Position(f"{number}-0", number)}))
 
+    others = {exchange: trades(exchange) for exchange in ("kraken", "okx")}
+
+    def two(number: int) -> Awaitable[object]:
+        stored = zip(parts, others.items(), strict=True)
+        position = Position(f"{number}-0", number)
+        return asyncio.gather(
+            *(part.handle(Batch(own[number], {f"md:{exchange}:trade": position})) for part, (exchange, own) in stored)
+        )
+
     ways: dict[str, Way] = {
         "copy": lambda number: connection.copy_to_table(
             TRADES.name, schema_name=TRADES.schema, columns=list(TRADES.columns), source=texts[number], format="text"
@@ -93,6 +104,7 @@ async def measure(dsn: str) -> None:
             Batch(batches[number], {"md:binance:trade": Position(f"{number}-0", number)})
         ),
         "overlap": overlap,
+        "two": two,
     }
     rounds = []
     for _ in range(ROUNDS):
@@ -104,8 +116,8 @@ async def measure(dsn: str) -> None:
         shares = sorted(one[name][0] / one["copy"][0] for one in rounds)
         share = f"{statistics.median(shares):.2f} ({shares[0]:.2f} to {shares[-1]:.2f})"
         print(f"{name:<8} {rate / 1000:4.0f} k rows/s   {share}   {cpu:.2f} µs")
-    await handler.close()
-    await overlapped.close()
+    for one in (handler, overlapped, *parts):
+        await one.close()
     await connection.close()
 
 
