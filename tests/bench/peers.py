@@ -1,6 +1,6 @@
 """What a message of an exchange costs until it stands on Redis: marketd, cryptofeed and ccxt.pro on the same feeds.
 
-    python -m tests.bench.peers [--seconds 10] [--rates 4000 60000] [--peers marketd ccxt] [--python cryptofeed=PATH]
+    python -m tests.bench.peers [--seconds 10] [--rates 4000 200000] [--peers marketd ccxt] [--python cryptofeed=PATH]
 
 Each runs alone in a process of its own, against a simulated exchange and a Valkey of its own (with an append-only file,
 over TCP), with aggregated trades and order-book updates each 100 ms of the same six symbols, on uvloop:
@@ -9,13 +9,14 @@ over TCP), with aggregated trades and order-book updates each 100 ms of the same
 - cryptofeed: `TradeStream` and `BookStream` as they come. An event is a stream entry: a trade, a book update (each also
   applied to cryptofeed's book), and a whole book after every thousandth update.
 - ccxt.pro: `watch_trades_for_symbols` and `watch_order_book_for_symbols`. An event is a trade, or the 20 best levels of
-  a book each time that a watch returns one, which under load is not after each update.
+  a book each time that a watch returns one: one book where several have changed at once.
 
 The unit of work is the same for all: a message, as the exchange counts what it has sent. CPU time is that of the peer's
 process from a standstill until it has come to rest after the exchange has stopped, over all messages of that time.
-`rates` are order events a second; about one in seven makes a trade message. At a rate beyond all, the exchange sends
-what it can: `behind` is what does not stand on Redis yet when it stops, `lost` what never does (of books: is summed up
-or left out). A peer that is not installed (`pip install -e '.[bench]'`) is left out.
+`rates` are order events a second; about one in seven makes a trade message. Where a rate is beyond the exchange, it
+sends what it can. `behind` is what it has sent and does not stand on Redis yet when it is stopped, `lost` what never
+does; books may be summed up instead. A peer that is not installed (`pip install -e '.[bench]'`) is left out; cryptofeed
+3 needs Python 3.13, which `--python` can name.
 """
 
 import argparse
@@ -49,11 +50,13 @@ PATIENCE = 120.0
 class Outcome(NamedTuple):
     """What came of one run: messages and events by kind, `trade` and `book`."""
 
+    seconds: float
     sent: Counter[str]
     in_time: Counter[str]
-    """Events that stood on Redis when the exchange stopped."""
+    """Messages sent when the exchange was stopped, and events that stood on Redis then."""
+    all_sent: Counter[str]
     landed: Counter[str]
-    seconds: float
+    """The same when everything had come to rest."""
     cpu: float
     drained: float
     """Seconds from the exchange's stop to the last event."""
@@ -63,7 +66,7 @@ class Outcome(NamedTuple):
     @property
     def each(self) -> float:
         """CPU µs per message."""
-        return self.cpu / self.sent.total() * 1e6
+        return self.cpu / self.all_sent.total() * 1e6
 
 
 def installed(python: str, peer: str) -> bool:
@@ -147,12 +150,13 @@ def run(command: list[str], rate: int, seconds: float) -> Outcome:
             began = time.monotonic()
             time.sleep(seconds)
             exchange.control("pause", "POST")
-            took, held, size = time.monotonic() - began, lengths(redis), resident(peer.pid)
+            took, sent_in_time, held = time.monotonic() - began, sent(exchange), lengths(redis)
+            size = resident(peer.pid)
             drained = rest(redis)
             spent = cpu(peer.pid) - cpu_before
             return Outcome(
-                sent(exchange) - sent_before, landed(redis, held) - landed_before,
-                landed(redis, lengths(redis)) - landed_before, took, spent, drained, size,
+                took, sent_in_time - sent_before, landed(redis, held) - landed_before, sent(exchange) - sent_before,
+                landed(redis, lengths(redis)) - landed_before, spent, drained, size,
             )  # fmt: skip
     finally:
         exchange.close()
@@ -160,7 +164,7 @@ def run(command: list[str], rate: int, seconds: float) -> Outcome:
 
 def line(peer: str, outcome: Outcome, ours: float | None) -> str:
     messages = outcome.sent.total()
-    lost = {each: 1 - outcome.landed[each] / outcome.sent[each] for each in ("trade", "book")}
+    lost = {each: max(0.0, 1 - outcome.landed[each] / outcome.all_sent[each]) for each in ("trade", "book")}
     return (
         f"{peer:<10} {messages / outcome.seconds:9,.0f}  {outcome.in_time.total() / outcome.seconds:10,.0f}"
         f"  {outcome.each:10.1f}  {f'{outcome.each / ours:8.1f}' if ours else '       -'}"
@@ -172,7 +176,7 @@ def line(peer: str, outcome: Outcome, ours: float | None) -> str:
 def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--seconds", type=float, default=10.0)
-    parser.add_argument("--rates", type=int, nargs="+", default=[4_000, 60_000])
+    parser.add_argument("--rates", type=int, nargs="+", default=[4_000, 20_000, 200_000])
     parser.add_argument("--peers", nargs="+", choices=PEERS, default=list(PEERS))
     parser.add_argument("--python", action="append", default=[], metavar="PEER=PATH", help="run a peer in another one")
     arguments = parser.parse_args()
