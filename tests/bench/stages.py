@@ -26,10 +26,9 @@ STAGES: dict[str, list[tuple[type, str]]] = {
     "encode": [(OutStream, "cut")],
     "write": [(Wire, "call")],
 }
-"""`intake`: receive times, feeds' states, metrics; `queue`: per stream, and what was confirmed; `write`: commands."""
-
-
+"""`intake`: receive times, feeds' states, metrics; `queue`: by stream, with what was confirmed; `write`: commands."""
 TRIALS = 20_000
+"""Of the timing alone."""
 
 
 class Stages:
