@@ -43,6 +43,7 @@ class Control:
                 "paused": exchange.paused,
                 "behind_seconds": exchange.behind,
                 "clients": len(exchange.streams.clients),
+                "sent": {stream.name.decode(): stream.sent for stream in exchange.streams if stream.sent},
                 "symbols": {
                     name: {"first_trade_id": market.trades.first, "next_trade_id": market.trades.next}
                     for name, market in exchange.markets.items()

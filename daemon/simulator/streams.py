@@ -69,7 +69,7 @@ class Client:
 class Stream:
     """One stream's listeners, by whether they want the combined form."""
 
-    __slots__ = ("combined", "name", "raw", "tamperings")
+    __slots__ = ("combined", "name", "raw", "sent", "tamperings")
 
     def __init__(self, name: str) -> None:
         self.name = name.encode()
@@ -77,6 +77,8 @@ class Stream:
         """What faults make of its messages, one after the other."""
         self.raw: set[Client] = set()
         self.combined: set[Client] = set()
+        self.sent = 0
+        """Messages given to whoever listened."""
 
     @property
     def wanted(self) -> bool:
@@ -97,6 +99,7 @@ class Stream:
     def put(self, data: str) -> None:
         """Give a message to everybody who listens."""
         payload = data.encode()
+        self.sent += 1
         if self.raw:
             framed = frame(payload)
             for client in self.raw:

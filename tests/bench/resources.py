@@ -22,7 +22,7 @@ from typing import NamedTuple
 from prometheus_client.parser import text_string_to_metric_families
 
 from daemon.roles import HANDLERS
-from tests.bench.ingest import cpu
+from tests.bench.processes import cpu, resident
 from tests.end_to_end.harness import Marketd, Simulated, get
 
 MB = 1e6
@@ -42,13 +42,6 @@ class Seen(NamedTuple):
     """Events."""
     lag: float
     """Of the handler that is farthest behind (s)."""
-
-
-def resident(pid: int) -> float:
-    try:
-        return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * 4096 / MB
-    except OSError:
-        return 0.0
 
 
 def look(marketd: Marketd) -> Seen:

@@ -211,3 +211,16 @@ async def test_the_control_endpoint_pauses_and_disconnects(simulator: Simulator,
         assert simulator.exchange.rate == 77
     async with http.get("/control/state") as answer:
         assert json.loads(await answer.text())["paused"] is True
+
+
+async def test_the_control_endpoint_counts_what_each_stream_has_sent(simulator: Simulator, http: aiohttp.ClientSession):
+    heard = 0
+    async with http.ws_connect("/ws/btcusdt@aggTrade") as socket:
+        await socket.receive()
+        async with http.post("/control/pause"):
+            pass
+        await socket.send_json({"method": "LIST_SUBSCRIPTIONS", "id": 1})  # answered behind all that was sent
+        while "result" not in await socket.receive_json():
+            heard += 1
+    async with http.get("/control/state") as answer:
+        assert json.loads(await answer.text())["sent"] == {"btcusdt@aggTrade": heard + 1}
