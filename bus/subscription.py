@@ -30,6 +30,8 @@ READ_WAIT: Final = 0.25
 """Seconds that a read waits for new frames; also how promptly time passes for a handler without events."""
 TICK_INTERVAL: Final = 1.0
 LOOK_INTERVAL: Final = 0.1
+SMALL: Final = 4
+"""A batch of less than this part of what its handler likes leaves time to wait for more."""
 RETURNED_DEADLINE: Final = 30.0
 """Seconds in which what a handler returned must stand on the bus."""
 LONGEST_BACKOFF: Final = 10.0
@@ -108,6 +110,7 @@ class Subscription:
                 await self._handler.close()
 
     async def _step(self, consumer: Consumer) -> None:
+        began = self._clock.monotonic()
         if self._look_again:
             self._look_again = False
             consumer.look_again()
@@ -134,6 +137,8 @@ class Subscription:
             self._unsettled.clear()
         if delivery.complete and not (delivery.frames or self._unsettled or self._look_again):
             self.caught_up.set()
+        if 0 < sum(len(frame.events) for frame in delivery.frames) < self._handler.batch_events // SMALL:
+            await self._clock.sleep(began + self._handler.pace - self._clock.monotonic())
 
     async def _digest(self, delivery: Delivery) -> None:
         """Hand over a delivery as one batch; look for the poison when it cannot be digested whole."""

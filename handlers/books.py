@@ -31,6 +31,7 @@ class BookWatch(Handler):
 
     name = "books"
     together = "stream"
+    pace = 0.05
     channels: ClassVar[frozenset[str]] = frozenset({"book"})
     start_at: ClassVar[Literal["beginning", "now"]] = "now"
 

@@ -14,6 +14,7 @@ class MetricsHandler(Handler):
 
     name = "metrics"
     together = "stream"
+    pace = 0.25
     start_at = "now"
 
     def __init__(self, clock: Clock | None = None) -> None:

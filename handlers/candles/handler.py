@@ -32,6 +32,7 @@ class CandleHandler(Handler):
     channels: ClassVar[frozenset[str]] = frozenset({"trade", "candle"})
     system: ClassVar[bool] = True
     batch_events: ClassVar[int] = 5_000
+    pace = 0.05
 
     def __init__(self, wanted: Sequence[str], past: Past) -> None:
         self._wanted = wanted

@@ -42,6 +42,7 @@ class GapHandler(Handler):
     """
 
     name = "gaps"
+    pace = 0.05
     system: ClassVar[bool] = True
 
     def __init__(self, contiguous: frozenset[str], past: Past | None = None) -> None:

@@ -16,6 +16,7 @@ class PersistenceHandler(Handler):
     together = "stream"
     system: ClassVar[bool] = True
     batch_events: ClassVar[int] = 5_000
+    pace = 0.05
     deadline: ClassVar[float] = 90.0
 
     def __init__(self, dsn: str, clock: Clock | None = None) -> None:

@@ -45,6 +45,7 @@ class ValidationHandler(Handler):
 
     name = "validation"
     together = "exchange"
+    pace = 0.05
 
     def __init__(self) -> None:
         self._memories: defaultdict[tuple[str, str], SymbolMemory] = defaultdict(SymbolMemory)
