@@ -1,4 +1,8 @@
-"""What breaks other projects: messages that are wrong or missing. One daemon serves all cases."""
+"""An exchange's messages are malformed, huge, missing, doubled, late or of another time: that feed alone suffers.
+
+Seen in rows, streams, dead letters and metrics. Each exchange's translator for itself meets odd frames in
+tests/daemon/exchanges/test_odd_frames.py and the fuzzers beside it. One daemon serves all cases.
+"""
 
 from itertools import pairwise
 from typing import Any

@@ -1,4 +1,4 @@
-"""Handlers that hang, crash, leak and are slow, beside a healthy one on a real bus: they alone suffer, nothing is lost.
+"""Handlers that hang, crash and run out of memory, beside a healthy one on a real bus: they alone suffer, nothing is lost.
 
 Seen in the consumer groups and in the metrics.
 """

@@ -1,4 +1,7 @@
-"""What happens to the process itself: signals in every phase, a blocked event loop, a wall clock that jumps."""
+"""SIGTERM in every phase and a drain past its deadline, a blocked event loop, a wall clock that jumps by an hour.
+
+Seen in exit codes, rows, metrics and, where the row of the table is about the log, in that.
+"""
 
 import asyncio
 import os
