@@ -13,6 +13,7 @@ from bus.events import OWN_LOSS, Gap, Trade
 from bus.local import LocalBus, LocalState
 from daemon.exchanges.base import FeedKey, Span
 from daemon.healing import GapQueue, Healer
+from daemon.healing.checks import MINUTE
 
 
 def gap(number: int, now: int) -> Gap:
@@ -108,10 +109,10 @@ async def test_a_request_that_always_fails_holds_up_no_other_gap():
 async def test_what_was_lost_after_it_had_been_received_is_published_again():
     async with Healing(lambda _: None, gaps=0) as healing:
         healing.exchange.remembers_nothing = False  # everything counts as published
-        now = healing.clock.now()
-        ours, theirs = (msgspec.structs.replace(gap(n, now), from_id=None, to_id=None) for n in (1, 2))
-        ours = msgspec.structs.replace(ours, reason=f"{OWN_LOSS}the spool was full")
+        minute = (healing.clock.now() - 3_600 * SECOND) // MINUTE * MINUTE
+        ours = Gap(minute, "ours", "x", "A/B", "trade", minute, minute, None, None, "open", f"{OWN_LOSS}x")
+        theirs = msgspec.structs.replace(ours, id="theirs", from_ts=minute - MINUTE, to_ts=minute - MINUTE, reason="x")
         await healing.queue.note([ours, theirs])
         await healing.pass_by(10)
-        assert sorted(healing.said("unfillable")) == ["g1", "g2"]  # this exchange has no candles to compare with
-    assert {trade.ts for trade in healing.exchange.published} == {ours.from_ts}
+        assert sorted(healing.said("unfillable")) == ["ours", "theirs"]  # this exchange has no candles to compare with
+    assert {trade.ts for trade in healing.exchange.published} == {minute}
