@@ -130,6 +130,10 @@ class SystemEvent(msgspec.Struct, frozen=True, gc=False, tag_field="type"):
     ts: int
 
 
+OWN_LOSS: Final = "lost on the way to Redis: "
+"""How the reason of a `Feed` begins where events had been received and taken for published when they were lost."""
+
+
 class Feed(SystemEvent, frozen=True, gc=False, tag="feed"):
     """The state of one subscription (`symbol` "*" for a whole connection)."""
 

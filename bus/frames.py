@@ -35,6 +35,8 @@ class Frame(msgspec.Struct, frozen=True):
     """The entry's id in the stream, `ms-n`."""
     seq: int
     events: list[Event]
+    places: Sequence[int] | None = None
+    """Where each event stood in the entry, None where all of them could be decoded."""
 
 
 class Undecodable(msgspec.Struct, frozen=True):
@@ -68,10 +70,13 @@ def _decode_singly(stream: str, entry: str, seq: int, payload: bytes) -> tuple[F
     except msgspec.DecodeError as error:
         raise Poison(f"entry {entry} of {stream} holds no msgpack array: {error}") from error
     events: list[Event] = []
+    places: list[int] = []
     bad: list[Undecodable] = []
     for index, raw in enumerate(raws):
         try:
             events.append(_event_decoder.decode(raw))
         except msgspec.DecodeError as error:
             bad.append(Undecodable(index, str(error), bytes(raw)))
-    return Frame(stream, entry, seq, events), bad
+        else:
+            places.append(index)
+    return Frame(stream, entry, seq, events, places), bad

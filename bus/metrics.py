@@ -78,6 +78,11 @@ EVENTS_SEEN: Final = Counter("marketd_events_total", "Events seen on the bus", [
 EVENT_AGE: Final = Histogram(
     "marketd_event_delay_seconds", "From the exchange's time stamp to receipt", ["exchange", "channel"], buckets=_FAST
 )
+CLOCK_AHEAD: Final = Gauge(
+    "marketd_exchange_clock_ahead_seconds",
+    "The newest event's time less that of its receipt: beyond the usual delay, the clocks differ",
+    ["exchange"],
+)
 BUS_DELAY: Final = Histogram("marketd_bus_delay_seconds", "From receipt to the metrics subscriber", buckets=_FAST)
 QUALITY_FLAGS: Final = Counter("marketd_quality_flags_total", "Findings of validation", ["rule", "severity"])
 QUALITY_SCORE: Final = Gauge(

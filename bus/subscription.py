@@ -227,5 +227,7 @@ class Subscription:
 
 def _origins(frames: Sequence[Frame]) -> list[tuple[str, Event]]:
     return [
-        (f"{frame.stream}/{frame.entry}#{index}", event) for frame in frames for index, event in enumerate(frame.events)
+        (f"{frame.stream}/{frame.entry}#{place}", event)
+        for frame in frames
+        for place, event in zip(frame.places or range(len(frame.events)), frame.events, strict=True)
     ]

@@ -5,7 +5,7 @@ import re
 import threading
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
-from urllib.parse import quote, unquote, urlsplit
+from urllib.parse import parse_qsl, quote, unquote, urlsplit
 
 MASK: Final = "***"
 
@@ -44,11 +44,14 @@ def register_secret(secret: str) -> None:
 
 
 def register_url(url: str) -> None:
-    """Register the password that a URL carries, if it carries one."""
-    password = urlsplit(url).password
-    if password:
-        register_secret(unquote(password))
-        register_secret(password)
+    """Register the passwords that a URL carries, if it carries any: before its host, or as options."""
+    parts = urlsplit(url)
+    if parts.password:
+        register_secret(unquote(parts.password))
+        register_secret(parts.password)
+    for name, value in parse_qsl(parts.query):
+        if names_secret(name):
+            register_secret(value)
 
 
 def redact(text: str) -> str:

@@ -34,5 +34,6 @@ class MetricsHandler(Handler):
             metrics.EVENTS_SEEN.labels(event.exchange, channel).inc(counts[key])
             if event.ts is not None:
                 metrics.EVENT_AGE.labels(event.exchange, channel).observe(max(0, event.recv - event.ts) / SECOND)
+                metrics.CLOCK_AHEAD.labels(event.exchange).set((event.ts - event.recv) / SECOND)
             metrics.BUS_DELAY.observe(max(0, self._clock.now() - event.recv) / SECOND)
         return ()

@@ -5,7 +5,7 @@ import re
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from typing import Any, TypeAlias
-from urllib.parse import urlsplit
+from urllib.parse import parse_qsl, urlsplit
 
 from redis.asyncio import Redis
 from redis.asyncio.retry import Retry
@@ -54,7 +54,18 @@ def connect(url: str) -> Client:
         "retry": Retry(NoBackoff(), 0),
         "health_check_interval": 0,
     }
-    return ClusterClient.at(url, **options) if scheme in CLUSTER_SCHEMES else Redis.from_url(url, **options)
+    return ClusterClient.at(url, **options) if scheme in CLUSTER_SCHEMES else _single(url, options)
+
+
+def _single(url: str, options: Mapping[str, Any]) -> Client:
+    """Return a client of one server. What it says of a URL's options may quote them, and they may be secret."""
+    try:
+        client: Client = Redis.from_url(url, **options)
+        client.connection_pool.make_connection()  # it looks at its options only now
+    except (ValueError, TypeError):
+        given = ", ".join(name for name, _ in parse_qsl(urlsplit(url).query, keep_blank_values=True))
+        raise ConfigError(f"bus.url: one of its options ({given}) is not known, or has a wrong value") from None
+    return client
 
 
 @asynccontextmanager

@@ -7,7 +7,7 @@ msgpack array of events. It outlives a crash of the process, not one of the mach
 import fcntl
 import struct
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import IO, Final
@@ -33,10 +33,13 @@ _FOLDERS: Final = 16
 
 
 class Segment(msgspec.Struct, frozen=True):
-    """Events read back, and whether an earlier process wrote them: then some of them may stand on the bus already."""
+    """Events read back from one file."""
 
     events: list[Event]
     inherited: bool
+    """Whether an earlier process wrote them: then some of them may stand on the bus already."""
+    damaged: bool
+    """Whether some that were kept there could not be read back."""
 
 
 class Spool:
@@ -83,7 +86,8 @@ class Spool:
         inherited = self._inherited > 0
         self._inherited = max(0, self._inherited - 1)
         self._taken = self._sealed.popleft()
-        return Segment([event for batch in _read(self._taken) for event in batch], inherited)
+        events, damaged = _read(self._taken)
+        return Segment(events, inherited, damaged)
 
     def done(self) -> None:
         """Say that what was taken stands on the bus."""
@@ -129,14 +133,12 @@ class Spool:
 
     def _give_up(self, path: Path) -> None:
         newest: dict[tuple[object, ...], Event] = {_feed(event): event for event in self._dropped}
-        count = 0
-        for batch in _read(path):
-            count += len(batch)
-            newest.update((_feed(event), event) for event in batch)
+        events, _ = _read(path)
+        newest.update((_feed(event), event) for event in events)
         self._dropped = list(newest.values())
         self._inherited = max(0, self._inherited - 1)
-        metrics.SPOOL_DROPPED.inc(count)
-        log.error("the spool is full, the oldest events are given up", events=count, folder=str(self._folder))
+        metrics.SPOOL_DROPPED.inc(len(events))
+        log.error("the spool is full, the oldest events are given up", events=len(events), folder=str(self._folder))
         self._remove(path)
 
     def _remove(self, path: Path) -> None:
@@ -160,9 +162,14 @@ def _feed(event: Event) -> tuple[object, ...]:
     return type(event), *(getattr(event, name, "") for name in ("exchange", "symbol", "timeframe"))
 
 
-def _read(path: Path) -> Iterator[list[Event]]:
-    """Read a segment's batches. What is damaged is counted, and ends it: where the next record begins is not known."""
+def _read(path: Path) -> tuple[list[Event], bool]:
+    """Read a segment: its events, and whether some could not be read.
+
+    What is damaged is counted, and ends it: where the next record begins is not known.
+    """
     data = path.read_bytes()
+    events: list[Event] = []
+    damaged = False
     position = 0
     while position < len(data):
         start = position + _HEADER.size
@@ -172,12 +179,14 @@ def _read(path: Path) -> Iterator[list[Event]]:
         if crc32(payload) != checksum:
             metrics.SPOOL_DAMAGED.inc()
             log.error("a spooled batch is damaged, what comes after it in this file is lost", file=str(path))
-            return
+            return events, True
         try:
-            yield decode_events(payload)
+            events += decode_events(payload)
         except msgspec.DecodeError:
+            damaged = True
             metrics.SPOOL_DAMAGED.inc()
             log.exception("a spooled batch cannot be read by this version", file=str(path))
+    return events, damaged
 
 
 def _own_folder(parent: Path) -> tuple[Path, IO[bytes]]:

@@ -13,7 +13,7 @@ import structlog
 from bus import metrics
 from bus.clock import SECOND, Clock
 from bus.errors import BusUnavailable, ExchangeUnavailable, MalformedFrame, NotAsked, RequestRefused, StoreUnavailable
-from bus.events import Gap
+from bus.events import OWN_LOSS, Gap
 from bus.interface import EventBus
 from daemon.collectors.interface import Collector
 from daemon.exchanges.base import FeedKey, Span
@@ -143,7 +143,8 @@ class Healer:
     async def _each(self, gap: Gap, feed: FeedKey, span: Span) -> Verdict:
         if feed.channel == "candle":
             return await self._repair.candles(feed, span)
-        return await self._repair.trades_by_volume(feed.symbol, span, again=gap.symbol == "*")
+        again = gap.symbol == "*" or gap.reason.startswith(OWN_LOSS)
+        return await self._repair.trades_by_volume(feed.symbol, span, again=again)
 
     def _said(self, gap: Gap, verdict: Verdict) -> Iterator[Gap]:
         """Word a verdict. Where only a part cannot be had, that part is told as gaps of its own."""

@@ -29,13 +29,14 @@ class Repair:
     async def trades_by_id(self, symbol: str, span: Span, ranges: Sequence[tuple[int, int]]) -> list[Verdict]:
         """Refetch trades whose ids are known: a range of them is complete when every id has come.
 
-        The span reaches over all ranges, both ends included; what lies between them is not published.
+        The span reaches over all ranges, both ends included; what lies between them is not published. What is
+        missing on the bus is published, whatever the collector remembers: it may have been lost on the way there.
         """
         check = IdCheck()
         async for trades in self._trades(symbol, span):
             check.take(trades)
             wanted = [trade for trade in trades if any(first <= int(trade.id) <= last for first, last in ranges)]
-            await self._publish(wanted, span)
+            await self._publish(wanted, span, again=True)
         return [_verdict(first, last, check.missing(first, last)) for first, last in ranges]
 
     async def trades_by_volume(self, symbol: str, span: Span, *, again: bool = False) -> Verdict:

@@ -22,8 +22,8 @@ class Minute:
         if key in self._ids:
             return False
         place = (ts, key if isinstance(key, int) else len(self._ids))
+        paid, size, bar = Decimal(price), Decimal(amount), self.bar  # what is no number raises, and is not kept
         self._ids.add(key)
-        paid, size, bar = Decimal(price), Decimal(amount), self.bar
         if bar is None:
             self._first = self._last = place
             self.bar = Bar(self.open_ts, paid, paid, paid, paid, size, 1)

@@ -13,6 +13,8 @@ from bus.events import Feed, MarketEvent
 SILENCE: Final = SECOND // 10
 """No connection is lost and made again within this time: shorter pauses are not remembered."""
 REPORTS_KEPT: Final = 100
+LEAP: Final = 60 * SECOND
+"""Times that go back by more than this had leapt ahead: what came after is not measured by them."""
 
 
 class Interval(NamedTuple):
@@ -62,13 +64,15 @@ class Interruption:
         recv = event.recv
         if recv <= self.recv:
             return None
-        later = max(self.ts, recv if event.ts is None else event.ts)
+        at = recv if event.ts is None else event.ts
+        later = at if at < self.ts - LEAP else max(self.ts, at)
+        start = self.ts if self.ts <= later else later - (recv - self.recv)
         ended = None
         if self.reports and recv >= self.reports[0][0]:
-            ended = Interval(self.ts, later, self.reports[0][1])
+            ended = Interval(start, later, self.reports[0][1])
             self.reports = [report for report in self.reports if report[0] > recv]
             self.settled = recv
         if recv - self.recv >= SILENCE:
-            self.silence = (self.recv, recv, self.ts, later)
+            self.silence = (self.recv, recv, start, later)
         self.recv, self.ts = recv, later
         return ended

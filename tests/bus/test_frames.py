@@ -33,6 +33,7 @@ def test_an_unknown_event_is_handed_back_and_its_neighbours_are_kept():
     packed = msgpack.packb([{"type": "nonsense"}, msgpack.unpackb(encode_events([TRADE]))[0]])
     frame, bad = decode_frame("md:binance:trade", "5-1", fields(packed))
     assert frame.events == [TRADE]
+    assert frame.places == [1]
     assert [(b.index, msgpack.unpackb(b.payload)) for b in bad] == [(0, {"type": "nonsense"})]
 
 

@@ -63,6 +63,11 @@ def test_the_password_of_a_url_is_registered_decoded_and_as_written():
     register_url("postgresql://h/d")
 
 
+def test_the_passwords_among_the_options_of_a_url_are_registered_too():
+    register_url("rediss://h:1?password=pass%40word&ssl_password=inner&ssl_certfile=/etc/cert.pem")
+    assert redact("pass@word pass%40word inner /etc/cert.pem") == "*** *** *** /etc/cert.pem"
+
+
 def test_names():
     assert all(map(names_secret, ["password", "api_key", "listenKey", "X-MBX-APIKEY", "signature", "bot_token"]))
     assert not any(map(names_secret, ["symbol", "keyboard", "tokens_left", "event"]))

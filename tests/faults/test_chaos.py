@@ -1,4 +1,7 @@
-"""Random faults for a while: every trade that the exchange printed is a row exactly once, or in a gap that says so."""
+"""Random faults of an exchange, of all kinds together, for a while.
+
+Every trade that it printed is a row exactly once, or in a gap that says so.
+"""
 
 import os
 from collections.abc import Callable

@@ -1,4 +1,7 @@
-"""What breaks other projects: connections that end, die or are refused, and bans."""
+"""An exchange ends, drops or refuses connections, or bans us: no trade is missing, and nobody is hammered.
+
+Seen in rows, in streams, and in how often the exchange was asked.
+"""
 
 import signal
 import time

@@ -1,4 +1,8 @@
-"""What breaks other projects: messages that are wrong or missing. One daemon serves all cases."""
+"""An exchange's messages are malformed, huge, missing, doubled, late or of another time: that feed alone suffers.
+
+Seen in rows, streams, dead letters and metrics. Each exchange's translator for itself meets odd frames in
+tests/daemon/exchanges/test_odd_frames.py and the fuzzers beside it. One daemon serves all cases.
+"""
 
 from itertools import pairwise
 from typing import Any
@@ -134,6 +138,23 @@ def test_an_exchange_whose_clock_is_wrong_is_told_and_the_data_flows_on(running:
     flags = "select * from quality_flags where symbol = 'BTC/USDT' and channel = 'book' and rule = 'late_arrival'"
     wait_until("validation says so", lambda: running.rows(flags))
     wait_until("its book flows on", lambda: len(running.events("book", "BTC/USDT", since)) > 20)
+
+
+@pytest.mark.parametrize(("leap", "rule"), [(3_600, "future_time"), (-3_600, "late_arrival")])
+def test_a_leap_in_the_exchanges_time_is_told_and_disturbs_nobody(running: Running, leap: int, rule: str):
+    connects, stale = running.metric("marketd_connects_total"), running.metric("marketd_stale_total")
+    gaps = "select id from feed_gaps where symbol = 'XRP/USDT'"
+    before = running.rows(gaps)
+    running.exchange.fault("clock_skew", symbol="XRP/USDT", skew=leap, count=5)
+    flags = "select from quality_flags where symbol = 'XRP/USDT' and rule = $1"
+    wait_until("validation says so", lambda: running.rows(flags, rule))
+    since = running.position("trade")
+    wait_until("its trades flow on", lambda: len(running.events("trade", "XRP/USDT", since)) > 20)
+    wait_until("every trade is stored", lambda: running.whole("XRP/USDT"))
+    assert running.rows(gaps) == before
+    assert running.metric("marketd_connects_total") == connects
+    assert running.metric("marketd_stale_total") == stale
+    assert running.ready() == (200, {})
 
 
 def test_a_delisted_symbol_stops_alone(running: Running):

@@ -1,6 +1,6 @@
-"""Handlers that hang, crash, leak and are slow, beside a healthy one on a real bus: they alone suffer, nothing is lost.
+"""Handlers that hang, crash and run out of memory, beside a healthy one on a real bus: they alone suffer.
 
-Seen in the consumer groups and in the metrics.
+Nothing is lost, as seen in the consumer groups and in the metrics.
 """
 
 import asyncio

@@ -1,4 +1,7 @@
-"""What happens to the process itself: signals in every phase, a blocked event loop, a wall clock that jumps."""
+"""SIGTERM in every phase and a drain past its deadline, a blocked event loop, a wall clock that jumps by an hour.
+
+Seen in exit codes, rows, metrics and, where the row of the table is about the log, in that.
+"""
 
 import asyncio
 import os
@@ -56,6 +59,8 @@ def test_a_wall_clock_that_jumps_disturbs_nobody(running: Running, clock: Path):
         if rule:
             wait_until("validation says that the clocks differ", lambda rule=rule: running.rows(flags, rule))
             assert running.metric("marketd_quality_flags_total", rule=rule) > 0
+            ahead = running.metric("marketd_exchange_clock_ahead_seconds", exchange="binance")
+            assert ahead > 5 if seconds < 0 else ahead < -60
         assert running.ready() == (200, {})
     assert running.metric("marketd_connects_total") == connects
     assert running.metric("marketd_stale_total") == stale

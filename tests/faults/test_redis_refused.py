@@ -1,4 +1,7 @@
-"""A Redis that would lose data is not started on."""
+"""Redis is out of memory, or evicts, when the daemon starts: it refuses with a sentence, and leaves nothing there.
+
+One that becomes so while the daemon runs is in test_servers_misbehave.py.
+"""
 
 import asyncio
 from collections.abc import Iterator

@@ -120,6 +120,14 @@ def test_no_secret_stands_in_any_output(
     run("check")
     marketd.configure(f'[store]\ndsn = "postgresql://u:{WRONG}@127.0.0.1:1/x"\n[bus]\nurll = "redis://:{WRONG}@x"\n')
     run("run")
+    for url in (
+        f"rediss+cluster://u:{WRONG}@127.0.0.1:1,127.0.0.1:2?ssl_password={WRONG}",
+        f"redis://127.0.0.1:1?socket_timeout={WRONG}",
+    ):
+        marketd.configure(
+            f'[bus]\nurl = "{url}"\n[store]\ndsn = "postgresql://127.0.0.1:1/x?user=u&password={WRONG}"\n'
+        )
+        run("check")
     printed.append(marketd.log.read_text())
     assert all(printed)
     assert not [text[max(0, at.start() - 200) : at.end() + 50] for text in printed for at in re.finditer(CANARY, text)]

@@ -1,4 +1,8 @@
-"""The bus and the database die under a running daemon: nothing is lost that was published, and it goes on by itself."""
+"""Redis or the database is killed and started again, and Redis loses all its data while the daemon is down.
+
+Rows against streams and the exchange's own log. A Redis that comes back empty under a running daemon is in
+test_redis_away.py.
+"""
 
 import asyncio
 import os

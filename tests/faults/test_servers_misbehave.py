@@ -1,7 +1,7 @@
 """Redis and the database are there and do not do their part: said clearly, nothing is lost, nobody else is held up.
 
-One daemon serves all cases. What was trimmed away in the first is healed by the last: the exchange's candles, which
-prove it complete, are those of whole minutes.
+One daemon serves all cases. What was trimmed away in the first is healed by the last but one: the exchange's candles,
+which prove it complete, are those of whole minutes. The last leaves entries that are no frames.
 """
 
 import asyncio
@@ -191,3 +191,30 @@ def test_what_was_trimmed_away_is_healed_in_the_end(running: Running):
     states = "select distinct state from feed_gaps where channel = 'trade'"
     wait_until("no gap is left", lambda: [row["state"] for row in running.rows(states)] == ["filled"])
     assert not running.rows("select from dead_letters")
+
+
+def test_a_poison_entry_on_a_stream_is_kept_with_its_origin_and_the_rest_of_it_goes_on(running: Running):
+    good = {"type": "trade", "exchange": "binance", "symbol": "ADA/USDT", "ts": 1, "recv": 2, "source": "ws", "id": "1"}
+    good |= {"price": "1.5", "amount": "2", "side": "buy"}
+    events = [good, {"type": "nonsense"}, good | {"id": "2", "price": "much"}, good | {"id": "3"}]
+    seq = int(running.redis.xrevrange(TRADES, count=1)[0][1][b"seq"]) + 1
+    frame = {"v": "1", "seq": seq, "n": len(events), "events": msgpack.packb(events)}
+    entry = running.redis.xadd(TRADES, frame).decode()
+    garbage = running.redis.xadd(TRADES, {"foreign": "1"}).decode()
+    kept = "select origin, reason from dead_letters where handler = 'persistence'"
+    reasons = {
+        f"{TRADES}/{entry}#1": "Invalid value 'nonsense'",
+        f"{TRADES}/{entry}#2": "much",
+        f"{TRADES}/{garbage}": "is no frame",
+    }
+
+    def letters() -> dict[str, str]:
+        return {row["origin"]: row["reason"] for row in running.rows(kept)}
+
+    wait_until("they are kept", lambda: letters().keys() == reasons.keys())
+    assert all(reason in letters()[origin] for origin, reason in reasons.items())
+    stored = running.rows("select id from trades where symbol = 'ADA/USDT' order by id")
+    assert [row["id"] for row in stored] == ["1", "3"]
+    newest = "select max(id::int8) from trades where symbol = 'BTC/USDT'"
+    before = running.rows(newest)[0][0]
+    wait_until("it goes on", lambda: running.rows(newest)[0][0] > before + 50)

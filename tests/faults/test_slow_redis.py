@@ -1,4 +1,7 @@
-"""Redis takes longer than the exchanges bring: memory stays bounded, books are summed up, every trade is published."""
+"""Redis takes longer than the exchanges bring: memory stays bounded, books are summed up, every trade is published.
+
+A handler that takes longer is in test_slow_handler.py.
+"""
 
 import asyncio
 

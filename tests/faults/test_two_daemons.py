@@ -37,7 +37,7 @@ def follows(log: Path, version: int) -> bool:
     return any(f'"version": {version}' in line for line in said)
 
 
-@pytest.mark.parametrize("sig", [signal.SIGKILL, signal.SIGTERM])
+@pytest.mark.parametrize("sig", [signal.SIGKILL, signal.SIGTERM, signal.SIGSTOP])
 def test_the_other_one_takes_over_with_no_loss_and_no_doubles(
     marketd: Marketd, pair: list[Marketd], simulate: Callable[..., Simulated], sig: signal.Signals
 ):
@@ -54,9 +54,17 @@ def test_the_other_one_takes_over_with_no_loss_and_no_doubles(
     wait_until("the second stands by", lambda: "standing by" in second.log.read_text())
     before = sum(stream_trades(redis).values())
     wait_until("both collect for a while", lambda: sum(stream_trades(redis).values()) > before + 500)
-    first.stop(sig)
+    frozen = first.process if sig is signal.SIGSTOP else None
+    if frozen is None:
+        first.stop(sig)
+    else:
+        frozen.send_signal(sig)
     at_death = sum(stream_trades(redis).values())
     wait_until("the second publishes", lambda: sum(stream_trades(redis).values()) > at_death + 200)
+    if frozen is not None:  # it still takes itself for the writer, and has all that came meanwhile before it
+        said = first.log.read_text().count("standing by")
+        frozen.send_signal(signal.SIGCONT)
+        wait_until("the first stands by", lambda: first.log.read_text().count("standing by") > said)
     exchange.control("pause", "POST")
     wait_until("the table has what the stream has", lambda: stream_trades(redis) == table_trades(urls["dsn"])[0])
     streamed = stream_trades(redis)

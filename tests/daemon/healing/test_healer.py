@@ -5,12 +5,15 @@ from collections.abc import AsyncIterator, Callable
 from random import Random
 from typing import Self
 
+import msgspec
+
 from bus.clock import SECOND, ManualClock
 from bus.errors import ExchangeUnavailable, NotAsked
-from bus.events import Gap, Trade
+from bus.events import OWN_LOSS, Gap, Trade
 from bus.local import LocalBus, LocalState
 from daemon.exchanges.base import FeedKey, Span
 from daemon.healing import GapQueue, Healer
+from daemon.healing.checks import MINUTE
 
 
 def gap(number: int, now: int) -> Gap:
@@ -28,10 +31,12 @@ class Exchange:
 
     name = "x"
     publishing = True
+    remembers_nothing = True
 
     def __init__(self, trouble: Callable[[Span], Exception | None]) -> None:
         self.trouble = trouble
         self.asked: list[tuple[int, int]] = []
+        self.published: list[Trade] = []
 
     async def history(self, feed: FeedKey, span: Span) -> AsyncIterator[list[Trade]]:
         first, last = int(span.first_id or 0), int(span.last_id or 0)
@@ -44,10 +49,10 @@ class Exchange:
         ]
 
     def fresh(self, trade: Trade) -> bool:
-        return True
+        return self.remembers_nothing
 
     async def publish(self, events: list[Trade]) -> None:
-        pass
+        self.published += events
 
 
 class Healing:
@@ -99,3 +104,15 @@ async def test_a_request_that_always_fails_holds_up_no_other_gap():
         await healing.pass_by(2)
         assert healing.said("filled") == ["g15000", "g10000", "g5000"]
         assert len(healing.queue) == 1
+
+
+async def test_what_was_lost_after_it_had_been_received_is_published_again():
+    async with Healing(lambda _: None, gaps=0) as healing:
+        healing.exchange.remembers_nothing = False  # everything counts as published
+        minute = (healing.clock.now() - 3_600 * SECOND) // MINUTE * MINUTE
+        ours = Gap(minute, "ours", "x", "A/B", "trade", minute, minute, None, None, "open", f"{OWN_LOSS}x")
+        theirs = msgspec.structs.replace(ours, id="theirs", from_ts=minute - MINUTE, to_ts=minute - MINUTE, reason="x")
+        await healing.queue.note([ours, theirs])
+        await healing.pass_by(10)
+        assert sorted(healing.said("unfillable")) == ["ours", "theirs"]  # this exchange has no candles to compare with
+    assert {trade.ts for trade in healing.exchange.published} == {minute}

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bus.clock import SECOND
-from bus.events import Gap
+from bus.events import Gap, Ticker
 from handlers.gaps.interruptions import REPORTS_KEPT
 
 
@@ -148,3 +148,15 @@ def test_every_interruption_is_one_gap_however_far_ahead_the_reports_are_read(
         read, ahead = read + size, max(ahead, most)
     assert spans(list(run.ledger.values())) == expected
     assert all(gap.from_ts >= T0 + SECOND for gap in run.ledger.values())
+
+
+def test_a_leap_in_the_exchanges_time_moves_no_gap_that_comes_after_it():
+    def quote(seconds: float, leap: float = 0) -> Ticker:
+        return msgspec.structs.replace(ticker(seconds), ts=at(seconds + leap))
+
+    run = Run()
+    run.feed(quote(1), quote(2, leap=3_600), quote(3))
+    run.feed(feed(4, "down"))
+    assert spans(run.feed(quote(9), quote(10))) == [(at(3), at(9))]
+    run.feed(quote(11, leap=3_600), feed(12, "down"))  # the last one before the gap is itself the leap
+    assert spans(run.feed(quote(20), quote(21))) == [(at(11), at(20))]
