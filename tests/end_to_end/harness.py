@@ -42,6 +42,13 @@ def wait_until(what: str, condition: Callable[[], Any], deadline: float = PATIEN
         time.sleep(pause)
 
 
+def environment() -> dict[str, str]:
+    """The environment of a program of ours: no settings, and what is compiled once is kept for the next start."""
+    left_out = ("MARKETD_", "PYTHONDONTWRITEBYTECODE")
+    kept = {key: value for key, value in os.environ.items() if not key.startswith(left_out)}
+    return kept | {"PYTHONPATH": str(Path(__file__).parents[2])}
+
+
 def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
@@ -78,9 +85,7 @@ class Marketd:
         )
 
     def environment(self) -> dict[str, str]:
-        kept = {key: value for key, value in os.environ.items() if not key.startswith("MARKETD_")}
-        ours = {"MARKETD_CONFIG": str(self.config), "PYTHONPATH": str(Path(__file__).parents[2])}
-        return {**kept, **ours, **self.variables}
+        return {**environment(), "MARKETD_CONFIG": str(self.config), **self.variables}
 
     def start(self, *options: str) -> "Marketd":
         with self.log.open("ab") as log:
@@ -158,8 +163,7 @@ class Simulated:
             "simulate",
             *(part for name, value in options.items() for part in (f"--{name}", str(value))),
         ]
-        environment = os.environ | {"PYTHONPATH": str(Path(__file__).parents[2])}
-        self.process = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL)
+        self.process = subprocess.Popen(command, env=environment(), stdout=subprocess.DEVNULL)
         wait_until("the simulated exchange answers", lambda: get(f"{self.url}/api/v3/ping")[0] == 200)
 
     def exchange(self, symbols: str = '["BTC/USDT", "ETH/USDT"]') -> str:
