@@ -133,7 +133,11 @@ def test_a_download_killed_three_times_leaves_the_exchanges_own_rows(
     wait_until("it runs", lambda: rows(database, "select * from tasks where state = 'running'"))
     began = time.monotonic()
     interrupted.send_signal(signal.SIGINT)
-    assert interrupted.wait(60) == 130
+    try:
+        assert interrupted.wait(60) == 130
+    finally:
+        interrupted.kill()
+        interrupted.wait()
     assert time.monotonic() - began < 25
     assert not rows(database, "select * from tasks where state in ('queued', 'running')")
 
