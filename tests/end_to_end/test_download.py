@@ -128,7 +128,6 @@ def test_a_download_killed_three_times_leaves_the_exchanges_own_rows(
     told = json.loads(task["result"])
     assert told["slices_fetched"] * 1_000 < total - before + 10 * 1_000  # only what was missing
 
-    exchange.fault("http", path="klines", delay=20.0)  # so that it is under way for a while
     interrupted = subprocess.Popen([*command[:-3], "60d"], env=environment, cwd=marketd.home, stderr=subprocess.DEVNULL)
     wait_until("it runs", lambda: rows(database, "select * from tasks where state = 'running'"))
     began = time.monotonic()
