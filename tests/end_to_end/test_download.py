@@ -80,6 +80,11 @@ def ends(url: str, identity: str) -> list[dict[str, str]]:
     return [reply for reply in replies(url, identity) if reply["status"] in {"done", "failed", "rejected"}]
 
 
+def heed_interrupts() -> None:
+    """What a shell runs in the background ignores SIGINT, and so does all that it starts."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 def count(dsn: str) -> int:
     return int(rows(dsn, "select count(*) as n from candles")[0]["n"])
 
@@ -128,7 +133,11 @@ def test_a_download_killed_three_times_leaves_the_exchanges_own_rows(
     told = json.loads(task["result"])
     assert told["slices_fetched"] * 1_000 < total - before + 10 * 1_000  # only what was missing
 
-    interrupted = subprocess.Popen([*command[:-3], "60d"], env=environment, cwd=marketd.home, stderr=subprocess.DEVNULL)
+    exchange.fault("http", path="klines", delay=20.0)  # so that it is under way for a while
+    interrupted = subprocess.Popen(
+        [*command[:-3], "60d"], env=environment, cwd=marketd.home, stderr=subprocess.DEVNULL,
+        preexec_fn=heed_interrupts,  # noqa: PLW1509 # pytest's process starts no threads that hold locks here
+    )  # fmt: skip
     wait_until("it runs", lambda: rows(database, "select * from tasks where state = 'running'"))
     began = time.monotonic()
     interrupted.send_signal(signal.SIGINT)
