@@ -137,7 +137,12 @@ class Subscription:
             self._unsettled.clear()
         if delivery.complete and not (delivery.frames or self._unsettled or self._look_again):
             self.caught_up.set()
-        if 0 < sum(len(frame.events) for frame in delivery.frames) < self._handler.batch_events // SMALL:
+        if self._handler.pace and delivery.frames:
+            await self._wait_for_more(began, delivery)
+
+    async def _wait_for_more(self, began: float, delivery: Delivery) -> None:
+        """Let a handler that is in no hurry have its next batch larger, unless much waits already."""
+        if sum(len(frame.events) for frame in delivery.frames) < self._handler.batch_events // SMALL:
             await self._clock.sleep(began + self._handler.pace - self._clock.monotonic())
 
     async def _digest(self, delivery: Delivery) -> None:
