@@ -12,7 +12,7 @@ from daemon.config.model import Channel, Symbol, Timeframe
 from daemon.config.running import RunningConfig
 from daemon.control.command import AnyCommand, Arguments, Command, SignedCommand
 from daemon.control.config import DEADLINE, worded
-from daemon.control.request import Request
+from daemon.control.request import Rejected, Request
 from daemon.exchanges.base import FeedKey
 from daemon.feeds import configured, described
 from daemon.nearest import did_you_mean
@@ -103,11 +103,18 @@ def symbols_add(collectors: Collectors, running: RunningConfig) -> SignedCommand
         collector = find(collectors, arguments.exchange)
         exchange = _exchange(running, collector.name)
         wanted = _feeds(arguments, collector)
-        reasons = {feed: reason for feed in wanted if collector.loaded and (reason := collector.why_not(feed))}
-        if reasons and len(reasons) == len(wanted):
-            raise UsageError("; ".join(dict.fromkeys(reasons.values())))
-        added = [feed for feed in wanted if feed not in reasons]
-        version = await _keep(running, exchange, [*configured(exchange), *added], request)
+        while True:
+            loaded = collector.loaded
+            reasons = {feed: reason for feed in wanted if loaded and (reason := collector.why_not(feed))}
+            if reasons and len(reasons) == len(wanted):
+                raise UsageError("; ".join(dict.fromkeys(reasons.values())))
+            added = [feed for feed in wanted if feed not in reasons]
+            try:
+                version = await _keep(running, exchange, [*configured(exchange), *added], request)
+                break
+            except Rejected:
+                if loaded or not collector.loaded:
+                    raise  # else the list of symbols has come meanwhile, and says which are to be left out
         return {
             "exchange": collector.name,
             "version": version,
