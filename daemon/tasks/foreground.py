@@ -80,9 +80,6 @@ async def _follow(ledger: TaskLedger, identity: str, running: "asyncio.Task[None
             progress.update(bar, description=record.kind, completed=record.done, total=record.total, rate=rate)
             if record.finished:
                 return record
-            me = asyncio.current_task()
-            if me is not None and me.cancelling():  # before Python 3.12 asyncpg swallows one that meets its answer
-                raise asyncio.CancelledError
             await clock.sleep(LOOK)
 
 
