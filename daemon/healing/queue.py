@@ -131,7 +131,7 @@ class GapQueue:
 
 
 def _together(newest: Gap, ready: Iterable[Gap]) -> list[Gap]:
-    """Return a gap and those of the same trades that a page of history reaches over too: it costs what one does."""
+    """Return a gap and those of the same trades near it: one page of history reaches over all, or a few small ones."""
     if newest.channel != "trade" or not (newest.from_id and newest.to_id):
         return [newest]
     first, last = int(newest.from_id), int(newest.to_id)
