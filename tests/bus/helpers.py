@@ -10,6 +10,7 @@ from bus.clock import SystemClock
 from bus.events import Event, Trade
 from bus.handler import Batch, Handler
 from bus.interface import Consumer, EventBus, Group
+from bus.part import WHOLE, Part
 from bus.redis import RedisBus
 from bus.subscription import Subscription
 
@@ -83,8 +84,8 @@ class Collecting(Handler):
 
 
 @asynccontextmanager
-async def running(bus: EventBus, handler: Handler) -> AsyncIterator[Subscription]:
-    subscription = Subscription(bus, handler, SystemClock(), Random(1))
+async def running(bus: EventBus, handler: Handler, part: Part = WHOLE) -> AsyncIterator[Subscription]:
+    subscription = Subscription(bus, handler, SystemClock(), Random(1), part)
     task = asyncio.create_task(subscription.run())
     try:
         yield subscription

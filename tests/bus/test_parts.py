@@ -3,21 +3,17 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
-from random import Random
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bus.clock import SystemClock
 from bus.errors import UsageError
 from bus.events import Event, Ticker
-from bus.handler import Handler
-from bus.part import WHOLE, Part
+from bus.part import Part
 from bus.redis import RedisBus
 from bus.redis.lease import TTL
-from bus.subscription import Subscription
-from tests.bus.helpers import Collecting, eventually, numbers, trade
+from tests.bus.helpers import Collecting, eventually, numbers, running, trade
 
 EXCHANGES = ("binance", "bybit", "coinbase", "kraken", "okx")
 
@@ -56,17 +52,6 @@ async def anywhere(redis_url: str, bus_prefix: str):
         yield made
 
 
-@asynccontextmanager
-async def feeding(bus: RedisBus, handler: Handler, part: Part = WHOLE) -> AsyncIterator[Subscription]:
-    subscription = Subscription(bus, handler, SystemClock(), Random(1), part)
-    task = asyncio.create_task(subscription.run())
-    try:
-        yield subscription
-    finally:
-        task.cancel()
-        await asyncio.gather(task, return_exceptions=True)
-
-
 def events(count: range) -> list[Event]:
     return [
         event
@@ -89,9 +74,9 @@ def streams(handler: Collecting) -> dict[tuple[str, type], list[int | None]]:
 async def test_each_stream_is_read_by_one_part_in_order(buses: list[RedisBus], kind: type[Collecting]):
     handlers = [kind() for _ in buses]
     async with (
-        feeding(buses[0], handlers[0], Part(1, 3)),
-        feeding(buses[1], handlers[1], Part(2, 3)),
-        feeding(buses[2], handlers[2], Part(3, 3)),
+        running(buses[0], handlers[0], Part(1, 3)),
+        running(buses[1], handlers[1], Part(2, 3)),
+        running(buses[2], handlers[2], Part(3, 3)),
     ):
         await buses[0].publish(events(range(1, 21)))
         await eventually(lambda: sum(len(handler.events) for handler in handlers) >= 200)
@@ -111,9 +96,9 @@ async def test_a_part_stands_by_for_its_like_and_takes_over(anywhere: list[Redis
     first, second = OfExchanges(), OfExchanges()
     mine = next(exchange for exchange in EXCHANGES if Part(1, 2).takes(exchange))
     async with AsyncExitStack() as acts, AsyncExitStack() as waits:
-        acting = await acts.enter_async_context(feeding(buses[0], first, Part(1, 2)))
+        acting = await acts.enter_async_context(running(buses[0], first, Part(1, 2)))
         await eventually(lambda: acting.acts)
-        waiting = await waits.enter_async_context(feeding(buses[1], second, Part(1, 2)))
+        waiting = await waits.enter_async_context(running(buses[1], second, Part(1, 2)))
         await buses[2].publish([trade(1, mine)])
         await eventually(lambda: first.events)
         await waiting.catch_up()  # it has asked
@@ -127,11 +112,11 @@ async def test_a_part_stands_by_for_its_like_and_takes_over(anywhere: list[Redis
 async def test_who_shares_in_another_way_waits_until_the_others_have_ended(buses: list[RedisBus]):
     part, whole, thirds = OfExchanges(), OfExchanges(), OfExchanges()
     mine = [exchange for exchange in EXCHANGES if Part(2, 2).takes(exchange)]
-    async with feeding(buses[0], part, Part(2, 2)) as acting:
+    async with running(buses[0], part, Part(2, 2)) as acting:
         await eventually(lambda: acting.acts)
         async with (
-            feeding(buses[1], whole) as undivided,
-            feeding(buses[2], thirds, Part(1, 3)) as otherwise,
+            running(buses[1], whole) as undivided,
+            running(buses[2], thirds, Part(1, 3)) as otherwise,
         ):
             await buses[0].publish([trade(1, exchange) for exchange in EXCHANGES])
             await eventually(lambda: len(part.events) == len(mine))
@@ -144,12 +129,12 @@ async def test_who_shares_in_another_way_waits_until_the_others_have_ended(buses
 async def test_the_whole_takes_over_what_no_part_has_read(buses: list[RedisBus]):
     part, whole = OfExchanges(), OfExchanges()
     theirs = [exchange for exchange in EXCHANGES if not Part(2, 2).takes(exchange)]
-    async with feeding(buses[0], part, Part(2, 2)) as acting:
+    async with running(buses[0], part, Part(2, 2)) as acting:
         await eventually(lambda: acting.acts)
         await buses[0].publish([trade(1, exchange) for exchange in EXCHANGES])
         await eventually(lambda: len(part.events) == len(EXCHANGES) - len(theirs))
         await eventually(acting.caught_up.is_set)
-    async with asyncio.timeout(TTL + 20), feeding(buses[1], whole):
+    async with asyncio.timeout(TTL + 20), running(buses[1], whole):
         await eventually(lambda: len(whole.events) == len(theirs))
     assert {event.exchange for event in whole.events} == set(theirs)
 

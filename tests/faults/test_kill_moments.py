@@ -8,10 +8,8 @@ import asyncio
 import signal
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from pathlib import Path
 
 import asyncpg
-import pytest
 from redis import Redis
 
 from tests.end_to_end.harness import Marketd, Simulated, wait_until
@@ -21,16 +19,6 @@ from tests.valkey import Server
 
 TRADES = "md:binance:trade"
 MOMENTS = ("before the commit", "between commit and XACK", "after the XACK")
-
-
-@pytest.fixture
-def server(server_dir: Path, bus_prefix: str) -> Iterator[Server]:
-    folder = server_dir / bus_prefix
-    folder.mkdir()
-    made = Server(folder)
-    asyncio.run(made.start())
-    yield made
-    made.kill()
 
 
 @contextmanager

@@ -3,25 +3,11 @@
 One that becomes so while the daemon runs is in test_servers_misbehave.py.
 """
 
-import asyncio
-from collections.abc import Iterator
-from pathlib import Path
-
 import pytest
 from redis import Redis
 
 from tests.end_to_end.harness import Marketd
 from tests.valkey import Server
-
-
-@pytest.fixture
-def server(server_dir: Path, bus_prefix: str) -> Iterator[Server]:
-    folder = server_dir / bus_prefix
-    folder.mkdir()
-    made = Server(folder)
-    asyncio.run(made.start())
-    yield made
-    made.kill()
 
 
 @pytest.mark.parametrize(

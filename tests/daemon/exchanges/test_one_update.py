@@ -88,8 +88,13 @@ def outcome(exchange: Exchange, frames: list[tuple[str, int]]) -> list[Any]:
     return [*found, exchange.duplicates, exchange.notices, exchange.resyncs]
 
 
-def frames_of(begun: list[str], draws: list[tuple[str, int]]) -> list[tuple[str, int]]:
-    return [(frame, 0) for frame in begun] + draws
+def same_without_the_pattern(listed, module, begun: list[str], draws: list[tuple[str, int]]) -> bool:
+    """Whether frames come to the same where no frame is short enough for the pattern."""
+    frames = [(frame, 0) for frame in begun] + draws
+    fast = outcome(listed(), frames)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(module, "LONGEST_OF_ONE", 0)
+        return outcome(listed(), frames) == fast
 
 
 @settings(deadline=None)
@@ -101,11 +106,7 @@ def frames_of(begun: list[str], draws: list[tuple[str, int]]) -> list[tuple[str,
 @example([(coinbase.book(3).replace(',"timestamp"', ',"more":1,"timestamp"'), 0)])
 @example([(coinbase.book(3).replace("BTC-USD", "\\u0042TC-USD"), 0)])
 def test_coinbase(frames):
-    frames = frames_of(BEGUN_COINBASE, frames)
-    fast = outcome(coinbase.listed(), frames)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(coinbase_module, "LONGEST_OF_ONE", 0)
-        assert outcome(coinbase.listed(), frames) == fast
+    assert same_without_the_pattern(coinbase.listed, coinbase_module, BEGUN_COINBASE, frames)
 
 
 def test_the_pattern_of_coinbase_takes_the_recorded_form(monkeypatch: pytest.MonkeyPatch):
@@ -129,11 +130,7 @@ def test_the_pattern_of_coinbase_takes_the_recorded_form(monkeypatch: pytest.Mon
 @example([(kraken.book([("5.1", "1")], (), 7).replace(":7,", ':7,"more":[],'), 0)])
 @example([(kraken.book([("5.1", "1")], (), 7).replace(":7,", ":07,"), 0)])
 def test_kraken(frames):
-    frames = frames_of(BEGUN_KRAKEN, frames)
-    fast = outcome(kraken.listed(), frames)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(kraken_module, "LONGEST_OF_ONE", 0)
-        assert outcome(kraken.listed(), frames) == fast
+    assert same_without_the_pattern(kraken.listed, kraken_module, BEGUN_KRAKEN, frames)
 
 
 def test_the_pattern_of_kraken_takes_the_recorded_form(monkeypatch: pytest.MonkeyPatch):
