@@ -78,6 +78,11 @@ class Consumer(Protocol):
 class Lease(Protocol):
     """The right to act, where several processes could: to publish an exchange's feeds, to run a handler."""
 
+    @property
+    def lifetime(self) -> float:
+        """Seconds after a renewal during which nobody else can have it."""
+        ...
+
     async def renew(self) -> bool:
         """Take or keep it where nobody else has it, and say whether it is held. Raises BusUnavailable."""
         ...

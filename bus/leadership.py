@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 from collections.abc import Awaitable, Callable
+from math import inf
 from typing import Final
 
 import structlog
@@ -28,11 +29,24 @@ class Leadership:
         self._gained = asyncio.Event()
         self._lost = asyncio.Event()
         self._lost.set()
+        self._asked_at = -inf
+        self._answered = asyncio.Event()
 
     @property
     def held(self) -> bool:
         """Whether this process acts."""
         return self._gained.is_set()
+
+    @property
+    def sure(self) -> bool:
+        """Whether nobody else can act: false in a process that stood still for so long that another may."""
+        return self.held and self._clock.monotonic() < self._asked_at + self.lease.lifetime
+
+    async def confirmed(self) -> None:
+        """Wait until nobody else can act."""
+        while not self.sure:
+            self._answered.clear()
+            await self._answered.wait()
 
     @property
     def taken(self) -> bool:
@@ -55,10 +69,14 @@ class Leadership:
 
     async def renew(self) -> None:
         """Ask once."""
+        asked_at = self._clock.monotonic()
         try:
             held = await self.lease.renew()
         except BusUnavailable:
             return
+        finally:  # a refusal too: who cannot be reached gives the lease to nobody else
+            self._asked_at = asked_at
+            self._answered.set()
         if held == self.held and self._asked:
             return
         self._asked = True

@@ -3,6 +3,7 @@
 import asyncio
 from collections import deque
 from collections.abc import Mapping, Sequence
+from math import inf
 from typing import Final
 
 from bus.errors import BusUnavailable
@@ -132,6 +133,8 @@ class LocalBus:
 
 class LocalLease:
     """A lease where nobody else could take it."""
+
+    lifetime = inf
 
     async def renew(self) -> bool:
         """See `Lease.renew`."""

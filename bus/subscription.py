@@ -110,6 +110,7 @@ class Subscription:
                 await self._handler.close()
 
     async def _step(self, consumer: Consumer) -> None:
+        await self._leadership.confirmed()
         began = self._clock.monotonic()
         if self._look_again:
             self._look_again = False
@@ -123,6 +124,10 @@ class Subscription:
             self._unsettled.clear()
             return
         self._read_failures = 0
+        if not self._leadership.sure:  # this process stood still meanwhile: another may feed the handler
+            await consumer.rewind()
+            self._unsettled.clear()
+            return
         if delivery.losses:
             await self._bus.publish([self._gap(loss) for loss in delivery.losses])
         if delivery.frames:

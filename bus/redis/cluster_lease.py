@@ -23,6 +23,11 @@ class ClusterLease:
         self._held = False
         self.owner = self._lease.owner
 
+    @property
+    def lifetime(self) -> float:
+        """Seconds after a renewal during which nobody else can have it."""
+        return self._lease.lifetime
+
     def fence_key(self, stream: str) -> str:
         """Return the key at which the append script sees who may write a stream."""
         return lease_key(stream)

@@ -1,7 +1,7 @@
 """Reads streams for one consumer group over one connection: nothing skipped or lost unnoticed, in order per stream."""
 
 from collections.abc import Awaitable, Callable, Collection, Sequence
-from typing import Any, Final, TypeAlias
+from typing import Any, Final, Literal, TypeAlias
 
 import structlog
 from redis.exceptions import ResponseError
@@ -37,6 +37,10 @@ class _Cursor:
         self.seen_entry = entry
         self.seen_seq = seq
         self.pending: str | None = "0"
+
+    def saw(self, frame: Frame) -> None:
+        if frame.seq > self.seen_seq or parse_id(frame.entry) > parse_id(self.seen_entry):
+            self.seen_entry, self.seen_seq = frame.entry, frame.seq
 
 
 class GroupReader:
@@ -171,7 +175,7 @@ class GroupReader:
                 await self._refused(refusal)
                 return Delivery([], complete=False)
         del self._acks[:acks]
-        return await self._deliver([(name, _entries(entries)) for name, entries in answers[-1] or []])
+        return await self._deliver([(name, _entries(entries)) for name, entries in answers[-1] or []], fresh=True)
 
     async def _guarded(self, command: Awaitable[Any]) -> Any:
         try:
@@ -187,7 +191,7 @@ class GroupReader:
             raise error
         await self._recreate_groups()
 
-    async def _deliver(self, answer: Answer, *, in_sequence: bool = True) -> Delivery:
+    async def _deliver(self, answer: Answer, *, in_sequence: bool = True, fresh: bool = False) -> Delivery:
         frames: list[Frame] = []
         losses: list[Loss] = []
         for name, entries in answer:
@@ -199,9 +203,14 @@ class GroupReader:
                 if frame is None:
                     continue
                 if in_sequence:
-                    loss = await self._noticed_loss(frame, cursor)
-                    if loss:
-                        losses.append(loss)
+                    leap = await self._leap(frame, cursor)
+                    if leap == "given" and fresh:
+                        # to a process that stood still and took itself for this one: read on from there, in order
+                        cursor.pending = cursor.seen_entry
+                        break
+                    if isinstance(leap, Loss):
+                        losses.append(leap)
+                    cursor.saw(frame)
                 frames.append(frame)
         if frames:
             average = sum(len(frame.events) for frame in frames) / len(frames)
@@ -228,17 +237,14 @@ class GroupReader:
         ts = parse_id(entry)[0] * MILLISECOND
         await self._publish([Dead(ts, f"{self._group.name}:{origin}", origin, self._group.name, reason, payload)])
 
-    async def _noticed_loss(self, frame: Frame, cursor: _Cursor) -> Loss | None:
-        """A jump in frame numbers means that frames were trimmed away before we read them."""
+    async def _leap(self, frame: Frame, cursor: _Cursor) -> Loss | Literal["given"] | None:
+        """A leap in frame numbers: the frames between were trimmed away, or given to somebody else of the group."""
         expected = cursor.seen_seq + 1
         before = cursor.seen_entry
-        if frame.seq > cursor.seen_seq or parse_id(frame.entry) > parse_id(before):
-            cursor.seen_entry, cursor.seen_seq = frame.entry, frame.seq
         if frame.seq <= expected or expected == 1:
             return None
-        # another consumer of the group may have them
         if await self._client.xrange(frame.stream, f"({before}", f"({frame.entry}", count=1):
-            return None
+            return "given"
         metrics.LOST_FRAMES.labels(self._group.name).inc(frame.seq - expected)
         return Loss(
             frame.stream,

@@ -44,6 +44,11 @@ class RedisLease:
         self.owner = owner
 
     @property
+    def lifetime(self) -> float:
+        """Seconds after a renewal during which nobody else can have it."""
+        return TTL
+
+    @property
     def held(self) -> bool:
         """Whether it was held when last asked for."""
         return self._held

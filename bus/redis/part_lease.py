@@ -19,6 +19,11 @@ class PartLease:
         self._own = own
         self._apart = False
 
+    @property
+    def lifetime(self) -> float:
+        """Seconds after a renewal during which nobody else can have it."""
+        return self._own.lifetime
+
     async def renew(self) -> bool:
         """Take or keep it where nobody else has it, and say whether it is held. Raises BusUnavailable."""
         apart = not await self._sharing.renew()

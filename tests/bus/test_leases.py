@@ -168,3 +168,55 @@ async def test_an_error_of_the_work_comes_out(buses):
 
     with pytest.raises(KeyError, match="broken"):
         await Leadership("work", buses[0].lease("work"), SystemClock()).work(work)
+
+
+class Leaping(SystemClock):
+    """A clock as a process sees it that stands still: time leaps."""
+
+    def __init__(self) -> None:
+        self.leapt = 0.0
+
+    def monotonic(self) -> float:
+        return super().monotonic() + self.leapt
+
+
+async def test_who_has_stood_still_hands_nothing_over_before_it_knows_that_it_may(buses):
+    handler, clock = Collecting(), Leaping()
+    subscription = Subscription(buses[0], handler, clock, Random(1))
+    task = asyncio.create_task(subscription.run())
+    await buses[1].publish([trade(0)])
+    await eventually(lambda: handler.events)
+    holder = f"{buses[0].names.prefix}:lease:handler:collecting"
+    await buses[1].client.set(holder, "another process", px=1_500)
+    clock.leapt += TTL
+    await buses[1].publish([trade(1)])
+    await buses[1].flush(5)
+    await eventually(lambda: not subscription.acts)
+    assert numbers(handler.events) == [0]
+    await eventually(lambda: len(handler.events) == 2)  # when the other one has gone
+    assert numbers(handler.events) == [0, 1]
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+
+
+async def test_what_was_given_to_a_process_that_has_lost_the_lease_is_read_in_its_place(buses):
+    group = Group("g", frozenset({"trade"}))
+    lost = await buses[0].consumer(group)
+    await publish_apart(buses[0], 0, 3)
+    assert await read_numbers(lost, 3) == [0, 1, 2]
+    assert not (await lost.read(0.05)).frames  # the acknowledgement is on its way
+    reading = await buses[1].consumer(group)
+    assert not (await reading.read(0.05)).frames
+    await publish_apart(buses[0], 3, 6)
+    assert await read_numbers(lost, 3, ack=False) == [3, 4, 5]
+    await publish_apart(buses[0], 6, 12)
+    assert await read_numbers(reading, 9) == [3, 4, 5, 6, 7, 8, 9, 10, 11]
+    for consumer in (lost, reading):
+        await consumer.close()
+
+
+async def publish_apart(bus: RedisBus, start: int, stop: int) -> None:
+    """Publish trades in a frame each."""
+    for one in trades(start, stop):
+        await bus.publish([one])
+        await bus.flush(5)
