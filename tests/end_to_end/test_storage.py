@@ -32,7 +32,7 @@ def output(marketd: Marketd, *arguments: str) -> str:
 def test_a_running_daemon_s_data_is_reported_copied_and_restored(
     marketd: Marketd, simulate: Callable[..., Simulated], tmp_path: Path
 ):
-    exchange = simulate(rate=150)
+    exchange = simulate(rate=1_000)
     marketd.configure(exchange.exchange('["BTC/USDT"]'))
     marketd.start().ready()
     dsn = marketd.urls()["dsn"]

@@ -21,7 +21,7 @@ def test_connections_that_end_cost_no_trade(running: Running, arguments: dict[st
     running.exchange.fault("cut", **arguments)
     wait_until("it connects again", lambda: running.metric("marketd_connects_total") > connects)
     since = running.position("trade")
-    wait_until("trades come again", lambda: len(running.events("trade", "ETH/USDT", since)) > 50)
+    wait_until("trades come again", lambda: len(running.events("trade", "ETH/USDT", since)) > 20)
     wait_until("every trade is stored", lambda: running.whole("ETH/USDT"))
 
 
@@ -30,7 +30,7 @@ def test_a_connection_that_is_dead_without_a_word_is_given_up(running: Running):
     running.exchange.fault("half_open")
     wait_until("another one takes its place", lambda: running.metric("marketd_connects_total") > connects)
     since = running.position("trade")
-    wait_until("trades come again", lambda: len(running.events("trade", "ETH/USDT", since)) > 50)
+    wait_until("trades come again", lambda: len(running.events("trade", "ETH/USDT", since)) > 20)
     wait_until("every trade is stored", lambda: running.whole("ETH/USDT"))
 
 
@@ -44,7 +44,7 @@ def test_connections_dropped_before_any_data_are_tried_ever_more_rarely(running:
     assert tries <= 8
     running.exchange.control("faults", "DELETE")
     since = running.position("trade")
-    wait_until("trades come again", lambda: len(running.events("trade", "ETH/USDT", since)) > 50)
+    wait_until("trades come again", lambda: len(running.events("trade", "ETH/USDT", since)) > 20)
     wait_until("every trade is stored", lambda: running.whole("ETH/USDT"))
 
 

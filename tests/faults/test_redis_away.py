@@ -6,6 +6,8 @@ daemon serves all cases, on a Redis of its own and a spool of few megabytes.
 
 import asyncio
 import json
+import os
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -15,13 +17,15 @@ from redis import Redis
 
 from bus.redis.spool import SEGMENT_BYTES
 from daemon.roles import HANDLERS
-from tests.end_to_end.harness import wait_until
+from tests.end_to_end.harness import PATIENCE, wait_until
 from tests.end_to_end.test_exactly_once import stream_trades
 from tests.faults.conftest import SYMBOLS
 from tests.faults.running import Running, running_daemon
 from tests.valkey import Server
 
-SPOOL = 2**20
+AWAY = float(os.environ.get("MARKETD_TEST_AWAY", "0"))
+"""Seconds for which Redis is away at least where nothing may be missing, with a spool that holds so much."""
+SPOOL = 2**20 + int(AWAY * 2e6)
 """The least that there can be: a file that is complete is too much."""
 READING_TRADES = {name for name, handler in HANDLERS.items() if "trade" in handler.channels}
 
@@ -124,7 +128,12 @@ def test_what_was_received_meanwhile_waits_on_disk_and_nothing_is_missing(runnin
     take_away(running, server)
     pid = running.marketd.process.pid
     before, size = rss(pid), spooled(running)
-    wait_until("some megabytes are spooled", lambda: spooled(running) > size + 2e6)
+    end = time.monotonic() + AWAY
+    wait_until(
+        "some megabytes are spooled",
+        lambda: spooled(running) > size + 2e6 and time.monotonic() > end,
+        AWAY + PATIENCE,
+    )
     assert rss(pid) < before + 20e6
     bring_back(running, server)
     every_trade_is_stored(running)

@@ -91,7 +91,7 @@ def test_an_exchange_that_drops_everybody_costs_no_silent_hole(marketd: Marketd,
 
 
 def test_a_bus_that_has_lost_its_data_costs_no_trade(marketd: Marketd, simulate: Callable[..., Simulated]):
-    exchange = simulate(rate=300)
+    exchange = simulate(rate=1_000)
     marketd.configure(exchange.exchange('["BTC/USDT"]'))
     marketd.start().ready()
     urls = marketd.urls()

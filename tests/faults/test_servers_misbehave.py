@@ -102,7 +102,7 @@ def test_a_full_server_is_waited_for_and_nothing_is_missing(running: Running):
     printed = running.exchange.control("state")["symbols"]["BTCUSDT"]["next_trade_id"]
     wait_until(
         "trades are printed meanwhile",
-        lambda: running.exchange.control("state")["symbols"]["BTCUSDT"]["next_trade_id"] > printed + 500,
+        lambda: running.exchange.control("state")["symbols"]["BTCUSDT"]["next_trade_id"] > printed + 100,
     )
     assert running.redis.xlen(TRADES) == len(running.redis.xrange(TRADES, max=at))
     running.redis.config_set("maxmemory", "0")
