@@ -19,6 +19,7 @@ from bus.redis.cluster_consumer import ClusterConsumer
 from bus.redis.cluster_lease import ClusterLease
 from bus.redis.connection import check_server, connect, reaching
 from bus.redis.consumer import RedisConsumer
+from bus.redis.frame_cache import FrameCache
 from bus.redis.group_reader import GroupReader
 from bus.redis.lease import RedisLease
 from bus.redis.outstream import Fence
@@ -43,6 +44,7 @@ class RedisBus:
         self.state = RedisState(self.client, names, url)
         self._clock = clock
         self._instance = instance
+        self._frames = FrameCache()
         self._owner = f"{socket.gethostname()}:{os.getpid()}:{uuid4().hex[:12]}"
         self._publisher = Publisher(self.client, names, clock, random, uuid4().hex[:12])
         self._writer = asyncio.create_task(self._publisher.run(), name="bus writer")
@@ -143,7 +145,7 @@ class RedisBus:
         """See `EventBus.consumer`."""
 
         def reader() -> GroupReader:
-            return GroupReader(self.client, self.url, group, self._instance, self._clock, self.publish)
+            return GroupReader(self.client, self.url, group, self._instance, self._clock, self._frames, self.publish)
 
         kind = ClusterConsumer if isinstance(self.client, ClusterClient) else RedisConsumer
         return kind(self.client, self.url, self.names, group, self._clock, reader)

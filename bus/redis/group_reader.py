@@ -10,10 +10,11 @@ from bus import metrics
 from bus.clock import MILLISECOND, Clock
 from bus.errors import Poison
 from bus.events import Dead, Event
-from bus.frames import Frame, decode_frame
+from bus.frames import Frame
 from bus.interface import Delivery, Group, Loss
 from bus.redis.append import parse_id
 from bus.redis.connection import ANSWER_DEADLINE, Client, reaching
+from bus.redis.frame_cache import FrameCache
 from bus.redis.wire import Command, open_wire
 
 log = structlog.get_logger(__name__)
@@ -53,6 +54,7 @@ class GroupReader:
         group: Group,
         instance: str,
         clock: Clock,
+        frames: FrameCache,
         publish: Callable[[Sequence[Event]], Awaitable[None]],
     ) -> None:
         self._client = client
@@ -61,6 +63,7 @@ class GroupReader:
         self._group = group
         self._instance = instance
         self._clock = clock
+        self._frames = frames
         self._publish = publish
         self._cursors: dict[str, _Cursor] = {}
         self._acks: list[Frame] = []
@@ -223,7 +226,7 @@ class GroupReader:
             self._acks.append(Frame(stream, entry, 0, []))
             return None
         try:
-            frame, bad = decode_frame(stream, entry, fields)
+            frame, bad = self._frames.decode(stream, entry, fields)
         except Poison as error:
             await self._dead(entry, f"{stream}/{entry}", str(error), fields.get(b"events", repr(fields).encode()))
             self._acks.append(Frame(stream, entry, 0, []))
