@@ -53,7 +53,7 @@ class Subscription:
         self._unsettled: list[Frame] = []
         """Frames that were handed over and are not digested for good: not acknowledged yet."""
         self._in_hand: int | None = None
-        """When the newest event that is being digested was received (ns)."""
+        """When the newest event that is being digested was received, of the stream that is farthest behind (ns)."""
         self._behind = 0.0
         """How old the newest event was when it had been digested (s)."""
         self._look_again = False
@@ -154,7 +154,7 @@ class Subscription:
         """Hand over a delivery as one batch; look for the poison when it cannot be digested whole."""
         events = [event for frame in delivery.frames for event in frame.events]
         positions = {frame.stream: Position(frame.entry, frame.seq) for frame in delivery.frames}
-        self._in_hand = max((e.recv if isinstance(e, MarketEvent) else e.ts for e in events[-1:]), default=None)
+        self._in_hand = _reached(delivery.frames)
         try:
             returned = await self._handle(Batch(events, positions))
         except MemoryError:
@@ -233,6 +233,13 @@ class Subscription:
         return Gap(
             self._clock.now(), identity, exchange, "*", channel, loss.from_ts, loss.to_ts, None, None, "open", reason
         )
+
+
+def _reached(frames: Sequence[Frame]) -> int | None:
+    """Return how far the handler is on the stream that it is farthest behind with: when its event was received (ns)."""
+    newest = {frame.stream: frame.events[-1] for frame in frames if frame.events}.values()
+    received = [event.recv for event in newest if isinstance(event, MarketEvent)]
+    return min(received or [event.ts for event in newest if not isinstance(event, MarketEvent)], default=None)
 
 
 def _origins(frames: Sequence[Frame]) -> list[tuple[str, Event]]:

@@ -12,13 +12,13 @@ import pytest
 from prometheus_client import REGISTRY
 from redis.asyncio import Redis
 
-from bus.clock import SystemClock
+from bus.clock import SECOND, SystemClock
 from bus.events import Event
 from bus.handler import Batch, Handler
 from bus.redis import RedisBus
 from bus.subscription import Subscription
 from daemon.supervisor import Supervisor
-from tests.bus.helpers import Collecting, eventually, numbers, trades
+from tests.bus.helpers import Collecting, eventually, numbers, trade, trades
 
 
 class Faulty(Collecting):
@@ -124,6 +124,18 @@ async def test_while_a_handler_hangs_its_lag_grows(bus: RedisBus):
         assert (rest := lag()) > 1
         await eventually(lambda: slow.ticks > 1)
         assert lag() == rest  # who has nothing to do is not behind
+
+
+async def test_the_lag_is_that_of_the_stream_that_is_farthest_behind(bus: RedisBus):
+    handler = Faulty()
+    handler.name = "uneven"
+    now = SystemClock().now()
+    for behind in ("a", "z"):  # whichever stands last in a batch
+        await bus.publish([trade(now - 100 * SECOND, behind), trade(now)])
+        await bus.flush(10)
+        async with supervised(bus, handler):
+            await settled(bus, "uneven")
+            assert 100 < metric("marketd_handler_lag_seconds", handler="uneven") < 200
 
 
 async def test_a_handler_that_crashes_is_started_again_alone(bus: RedisBus):
