@@ -3,6 +3,7 @@
 from decimal import Decimal
 
 from handlers.candles.bar import Bar
+from handlers.candles.identities import Identities
 
 
 class Minute:
@@ -12,18 +13,17 @@ class Minute:
         self.open_ts = open_ts
         self.bar: Bar | None = None
         """The candle of what has come, None without a trade."""
-        self._ids: set[int | str] = set()
+        self._ids = Identities()
         self._first = self._last = (0, 0)
         """When the first and the last trade were: their times, then the exchange's order or that of the bus."""
 
     def add(self, identity: str, ts: int, price: str, amount: str) -> bool:
         """Take a trade; False when it is here already."""
         key = int(identity) if identity.isdecimal() else identity
-        if key in self._ids:
-            return False
-        place = (ts, key if isinstance(key, int) else len(self._ids))
         paid, size, bar = Decimal(price), Decimal(amount), self.bar  # what is no number raises, and is not kept
-        self._ids.add(key)
+        if not self._ids.add(key):
+            return False
+        place = (ts, key if isinstance(key, int) else self._ids.count)
         if bar is None:
             self._first = self._last = place
             self.bar = Bar(self.open_ts, paid, paid, paid, paid, size, 1)
@@ -34,6 +34,6 @@ class Minute:
         if place > self._last:
             self._last, closed = place, paid
         self.bar = Bar(
-            self.open_ts, opened, max(bar.high, paid), min(bar.low, paid), closed, bar.volume + size, len(self._ids)
+            self.open_ts, opened, max(bar.high, paid), min(bar.low, paid), closed, bar.volume + size, self._ids.count
         )
         return True
