@@ -134,6 +134,7 @@ async def test_the_lag_is_that_of_the_stream_that_is_farthest_behind(bus: RedisB
         await bus.publish([trade(now - 100 * SECOND, behind), trade(now)])
         await bus.flush(10)
         async with supervised(bus, handler):
+            await eventually(lambda behind=behind: behind in {event.exchange for event in handler.events})
             await settled(bus, "uneven")
             assert 100 < metric("marketd_handler_lag_seconds", handler="uneven") < 200
 
