@@ -2,7 +2,9 @@
 
 Usage: python -m tests.bench.ingest [order events per second] [seconds]
 
-Afterwards as long again with the stages timed, for the shares of the CPU time; the timing itself costs some of it.
+Then what the exchange has sent in as long again is held back and let go at once, which shows the limit of this process
+where the exchange has a core of its own. Afterwards as long again with the stages timed, for the shares of the CPU
+time; the timing itself costs some of it.
 """
 
 import asyncio
@@ -45,6 +47,34 @@ async def measure(exchange: Simulated, bus: RedisBus, seconds: float) -> None:
     print(f"{other / elapsed:10.0%} of a core in the simulated exchange, {behind:.2f} s behind its rate")
 
 
+async def measure_flood(exchange: Simulated, redis: str, seconds: float) -> None:
+    """Let go at once what the exchange has sent in a time."""
+    command = [sys.executable, "-m", "tests.bench.dam", str(exchange.port)]
+    dam = await asyncio.create_subprocess_exec(*command, stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE)
+    assert dam.stdin is not None
+    assert dam.stdout is not None
+    try:
+        url = f"http://127.0.0.1:{int(await dam.stdout.readline())}"
+        async with collecting(url, redis, SYMBOLS, CHANNELS, "each") as bus:
+            await asyncio.sleep(2)
+            dam.stdin.write(b"close\n")
+            await asyncio.sleep(seconds)
+            exchange.control("pause", "POST")
+            await asyncio.sleep(1)
+            first, own, began = await published(bus), time.process_time(), time.perf_counter()
+            dam.stdin.write(b"open\n")
+            await dam.stdout.readline()
+            await bus.flush(30)
+            elapsed, own = time.perf_counter() - began, time.process_time() - own
+            total = await published(bus) - first
+            print(f"{total / elapsed:10,.0f} events/s when let go at once ({total:,} in {elapsed:.1f} s)")
+            print(f"{own / total * 1e6:10.2f} µs CPU per event here ({own / elapsed:.0%} of a core)")
+        exchange.control("resume", "POST")
+    finally:
+        dam.kill()
+        await dam.wait()
+
+
 async def main(rate: int, seconds: float) -> None:
     exchange = Simulated(1_000)
     try:
@@ -55,6 +85,8 @@ async def main(rate: int, seconds: float) -> None:
                 exchange.control(f"rate?value={rate}", "POST")
                 await asyncio.sleep(1)
                 await measure(exchange, bus, seconds)
+        with valkey() as redis:
+            await measure_flood(exchange, redis, seconds)
         with valkey() as redis:
             stages = Stages()
             async with collecting(exchange.url, redis, SYMBOLS, CHANNELS, "each") as bus:
