@@ -27,9 +27,14 @@ class FrameCache:
         decoded = decode_frame(stream, entry, fields)
         if known is None:
             self._order.append(key)
-            self._events += len(decoded[0].events)
+            self._events += _size(decoded[0])
             self._kept[key] = (fields, decoded)
             while self._events > EVENTS_KEPT:
                 _, (oldest, _) = self._kept.pop(self._order.popleft())
-                self._events -= len(oldest.events)
+                self._events -= _size(oldest)
         return decoded
+
+
+def _size(frame: Frame) -> int:
+    """Return the events of a frame; one of which none could be decoded counts too."""
+    return len(frame.events) or 1
