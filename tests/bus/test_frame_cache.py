@@ -5,6 +5,9 @@ from bus.redis import frame_cache
 from bus.redis.frame_cache import FrameCache
 from tests.bus.helpers import numbers, trades
 
+UNKNOWN = {b"v": b"1", b"seq": b"1", b"events": b"\x91\x81\xa4type\xa1x"}
+"""A frame with one event of a kind that there is not."""
+
 
 def fields(start: int, stop: int) -> dict[bytes, bytes]:
     return {b"v": b"1", b"seq": b"1", b"n": b"1", b"events": encode_events(trades(start, stop))}
@@ -29,16 +32,21 @@ def test_another_stream_or_an_id_given_again_is_decoded_for_itself():
 
 def test_what_cannot_be_decoded_is_handed_to_every_reader():
     cache = FrameCache()
-    entry = {b"v": b"1", b"seq": b"1", b"events": b"\x91\x81\xa4type\xa1x"}
-    assert [len(cache.decode("s", "1-0", entry)[1]) for _ in range(2)] == [1, 1]
+    assert [len(cache.decode("s", "1-0", UNKNOWN)[1]) for _ in range(2)] == [1, 1]
 
 
 def test_it_keeps_the_newest_events_alone(monkeypatch):
     monkeypatch.setattr(frame_cache, "EVENTS_KEPT", 10)
     cache = FrameCache()
     found = [cache.decode("s", f"{n}-0", fields(4 * n, 4 * n + 4))[0] for n in range(5)]
-    assert [cache.decode("s", f"{n}-0", fields(4 * n, 4 * n + 4))[0] is found[n] for n in (4, 3, 0)] == [
-        True,
-        True,
-        False,
-    ]
+    kept = [cache.decode("s", f"{n}-0", fields(4 * n, 4 * n + 4))[0] is found[n] for n in (4, 3, 0)]
+    assert kept == [True, True, False]
+
+
+def test_frames_of_which_nothing_can_be_decoded_do_not_pile_up(monkeypatch):
+    monkeypatch.setattr(frame_cache, "EVENTS_KEPT", 10)
+    cache = FrameCache()
+    first, _ = cache.decode("s", "0-0", UNKNOWN)
+    for n in range(1, 30):
+        cache.decode("s", f"{n}-0", UNKNOWN)
+    assert cache.decode("s", "0-0", UNKNOWN)[0] is not first
