@@ -19,7 +19,7 @@ INTERVAL: Final = 1.0
 
 
 class Leadership:
-    """One process's claim over time. While the bus is away nothing changes: nobody else can take over either."""
+    """One process's claim over time. While the bus is away it is kept, but not sure: it may be away only from here."""
 
     def __init__(self, what: str, lease: Lease, clock: Clock) -> None:
         self._what = what
@@ -29,7 +29,7 @@ class Leadership:
         self._gained = asyncio.Event()
         self._lost = asyncio.Event()
         self._lost.set()
-        self._asked_at = -inf
+        self._renewed_at = -inf
         self._answered = asyncio.Event()
 
     @property
@@ -39,8 +39,8 @@ class Leadership:
 
     @property
     def sure(self) -> bool:
-        """Whether nobody else can act: false in a process that stood still for so long that another may."""
-        return self.held and self._clock.monotonic() < self._asked_at + self.lease.lifetime
+        """Whether nobody else can act: false where this process stood still or was cut off so long that another may."""
+        return self.held and self._clock.monotonic() < self._renewed_at + self.lease.lifetime
 
     async def confirmed(self) -> None:
         """Wait until nobody else can act."""
@@ -74,9 +74,8 @@ class Leadership:
             held = await self.lease.renew()
         except BusUnavailable:
             return
-        finally:  # a refusal too: who cannot be reached gives the lease to nobody else
-            self._asked_at = asked_at
-            self._answered.set()
+        self._renewed_at = asked_at
+        self._answered.set()
         if held == self.held and self._asked:
             return
         self._asked = True

@@ -1,7 +1,8 @@
 """Reads streams for one consumer group over one connection: nothing skipped or lost unnoticed, in order per stream."""
 
 from collections.abc import Awaitable, Callable, Collection, Sequence
-from typing import Any, Final, Literal, TypeAlias
+from enum import Enum, auto
+from typing import Any, Final, TypeAlias
 
 import structlog
 from redis.exceptions import ResponseError
@@ -28,6 +29,16 @@ CLAIM_IDLE: Final = 60.0
 EVENTS_PER_FRAME_AT_FIRST: Final = 8.0
 
 
+class _Way(Enum):
+    """How entries come to a reader."""
+
+    NEW = auto()
+    AGAIN = auto()
+    """Given to this consumer before, and not acknowledged."""
+    CLAIMED = auto()
+    """From a consumer that died: out of sequence."""
+
+
 class _Cursor:
     """How far one stream is read: `seen` the last frame delivered, `pending` where re-reading our own stands."""
 
@@ -38,6 +49,10 @@ class _Cursor:
         self.seen_entry = entry
         self.seen_seq = seq
         self.pending: str | None = "0"
+
+    def leaps_to(self, frame: Frame) -> bool:
+        """Whether frames lie between the last one delivered and this one, by their numbers."""
+        return 0 < self.seen_seq < frame.seq - 1
 
     def saw(self, frame: Frame) -> None:
         if frame.seq > self.seen_seq or parse_id(frame.entry) > parse_id(self.seen_entry):
@@ -151,7 +166,7 @@ class GroupReader:
         for name, entries in answer:
             stream = name.decode()
             self._cursors[stream].pending = entries[-1][0].decode() if entries else None
-        return await self._deliver(answer)
+        return await self._deliver(answer, _Way.AGAIN)
 
     async def _claim_stuck(self, count: int) -> Delivery:
         """Take over what a consumer that died is holding."""
@@ -163,7 +178,7 @@ class GroupReader:
             if answer and answer[1]:
                 # Redis 6.2 gives deleted entries as nil
                 claimed.append((stream.encode(), [entry for entry in answer[1] if entry is not None]))
-        return await self._deliver(claimed, in_sequence=False)
+        return await self._deliver(claimed, _Way.CLAIMED)
 
     async def _read_new(self, wait: float, count: int) -> Delivery:
         commands = self._ack_commands()
@@ -178,7 +193,7 @@ class GroupReader:
                 await self._refused(refusal)
                 return Delivery([], complete=False)
         del self._acks[:acks]
-        return await self._deliver([(name, _entries(entries)) for name, entries in answers[-1] or []], fresh=True)
+        return await self._deliver([(name, _entries(entries)) for name, entries in answers[-1] or []], _Way.NEW)
 
     async def _guarded(self, command: Awaitable[Any]) -> Any:
         try:
@@ -194,7 +209,7 @@ class GroupReader:
             raise error
         await self._recreate_groups()
 
-    async def _deliver(self, answer: Answer, *, in_sequence: bool = True, fresh: bool = False) -> Delivery:
+    async def _deliver(self, answer: Answer, way: _Way) -> Delivery:
         frames: list[Frame] = []
         losses: list[Loss] = []
         for name, entries in answer:
@@ -205,14 +220,14 @@ class GroupReader:
                 frame = await self._decode(stream, entry, fields)
                 if frame is None:
                     continue
-                if in_sequence:
-                    leap = await self._leap(frame, cursor)
-                    if leap == "given" and fresh:
-                        # to a process that stood still and took itself for this one: read on from there, in order
-                        cursor.pending = cursor.seen_entry
-                        break
-                    if isinstance(leap, Loss):
-                        losses.append(leap)
+                if way is not _Way.CLAIMED:
+                    if cursor.leaps_to(frame):
+                        if not await self._stands_between(cursor, frame):
+                            losses.append(self._loss(cursor, frame))
+                        elif way is _Way.NEW:
+                            # given to a process that stood still and took itself for this one: read there, in order
+                            cursor.pending = cursor.seen_entry
+                            break
                     cursor.saw(frame)
                 frames.append(frame)
         if frames:
@@ -240,22 +255,17 @@ class GroupReader:
         ts = parse_id(entry)[0] * MILLISECOND
         await self._publish([Dead(ts, f"{self._group.name}:{origin}", origin, self._group.name, reason, payload)])
 
-    async def _leap(self, frame: Frame, cursor: _Cursor) -> Loss | Literal["given"] | None:
-        """A leap in frame numbers: the frames between were trimmed away, or given to somebody else of the group."""
-        expected = cursor.seen_seq + 1
-        before = cursor.seen_entry
-        if frame.seq <= expected or expected == 1:
-            return None
-        if await self._client.xrange(frame.stream, f"({before}", f"({frame.entry}", count=1):
-            return "given"
-        metrics.LOST_FRAMES.labels(self._group.name).inc(frame.seq - expected)
-        return Loss(
-            frame.stream,
-            expected,
-            frame.seq - 1,
-            parse_id(before)[0] * MILLISECOND,
-            parse_id(frame.entry)[0] * MILLISECOND,
-        )
+    async def _stands_between(self, cursor: _Cursor, frame: Frame) -> bool:
+        """Say whether something still stands between the last frame delivered and this one."""
+        between = f"({cursor.seen_entry}", f"({frame.entry}"
+        return bool(await self._client.xrange(frame.stream, *between, count=1))
+
+    def _loss(self, cursor: _Cursor, frame: Frame) -> Loss:
+        """Count the frames up to this one as trimmed away."""
+        first = cursor.seen_seq + 1
+        metrics.LOST_FRAMES.labels(self._group.name).inc(frame.seq - first)
+        before, after = (parse_id(entry)[0] * MILLISECOND for entry in (cursor.seen_entry, frame.entry))
+        return Loss(frame.stream, first, frame.seq - 1, before, after)
 
     # acknowledging
 

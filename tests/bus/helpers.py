@@ -47,11 +47,16 @@ async def eventually(condition: Callable[[], object], deadline: float = 60.0) ->
 
 async def read_numbers(consumer: Consumer, wanted: int, *, ack: bool = True) -> list[int]:
     """Read until `wanted` trades have come."""
-    found: list[int] = []
+    return numbers(await read_events(consumer, wanted, ack=ack))
+
+
+async def read_events(consumer: Consumer, wanted: int, *, ack: bool = True) -> list[Event]:
+    """Read until so many events have come."""
+    found: list[Event] = []
     async with asyncio.timeout(60):
         while len(found) < wanted:
             delivery = await consumer.read(0.2)
-            found += numbers([event for frame in delivery.frames for event in frame.events])
+            found += [event for frame in delivery.frames for event in frame.events]
             if ack:
                 await consumer.ack(delivery.frames)
     return found

@@ -1,9 +1,10 @@
 """What is read by several handlers is decoded once, and is never taken for something else."""
 
 from bus.frames import encode_events
-from bus.redis import frame_cache
+from bus.interface import Group
+from bus.redis import RedisBus, frame_cache
 from bus.redis.frame_cache import FrameCache
-from tests.bus.helpers import numbers, trades
+from tests.bus.helpers import numbers, read_events, trades
 
 UNKNOWN = {b"v": b"1", b"seq": b"1", b"events": b"\x91\x81\xa4type\xa1x"}
 """A frame with one event of a kind that there is not."""
@@ -50,3 +51,16 @@ def test_frames_of_which_nothing_can_be_decoded_do_not_pile_up(monkeypatch):
     for n in range(1, 30):
         cache.decode("s", f"{n}-0", UNKNOWN)
     assert cache.decode("s", "0-0", UNKNOWN)[0] is not first
+
+
+async def test_the_handlers_of_a_process_have_the_same_events(redis_url, bus_prefix):
+    bus = await RedisBus.open(redis_url, prefix=bus_prefix)
+    consumers = [await bus.consumer(Group(name, frozenset({"trade"}))) for name in ("one", "other")]
+    await bus.publish(trades(0, 3))
+    await bus.flush(5)
+    one, other = [await read_events(consumer, 3) for consumer in consumers]
+    assert numbers(one) == [0, 1, 2]
+    assert all(mine is theirs for mine, theirs in zip(one, other, strict=True))
+    for consumer in consumers:
+        await consumer.close()
+    await bus.close()

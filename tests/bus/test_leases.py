@@ -199,6 +199,34 @@ async def test_who_has_stood_still_hands_nothing_over_before_it_knows_that_it_ma
     await asyncio.gather(task, return_exceptions=True)
 
 
+async def test_who_is_cut_off_hands_nothing_over_before_it_knows_that_it_may(buses, monkeypatch):
+    handler, clock, renewals = Collecting(), Leaping(), []
+
+    async def away() -> bool:
+        renewals.append(1)
+        raise BusUnavailable("gone")
+
+    subscription = Subscription(buses[0], handler, clock, Random(1))
+    task = asyncio.create_task(subscription.run())
+    await buses[1].publish([trade(0)])
+    await eventually(lambda: handler.events)
+    with monkeypatch.context() as cut:
+        cut.setattr(subscription._leadership.lease, "renew", away)
+        holder = f"{buses[0].names.prefix}:lease:handler:collecting"
+        await buses[1].client.set(holder, "another process", px=60_000)
+        clock.leapt += TTL
+        await buses[1].publish([trade(1)])
+        await buses[1].flush(5)
+        await eventually(lambda: len(renewals) >= 2)
+        assert numbers(handler.events) == [0]
+    await eventually(lambda: not subscription.acts)
+    await buses[1].client.delete(holder)
+    await eventually(lambda: len(handler.events) == 2)
+    assert numbers(handler.events) == [0, 1]
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+
+
 async def test_what_was_given_to_a_process_that_has_lost_the_lease_is_read_in_its_place(buses):
     group = Group("g", frozenset({"trade"}))
     lost = await buses[0].consumer(group)
@@ -211,6 +239,27 @@ async def test_what_was_given_to_a_process_that_has_lost_the_lease_is_read_in_it
     assert await read_numbers(lost, 3, ack=False) == [3, 4, 5]
     await publish_apart(buses[0], 6, 12)
     assert await read_numbers(reading, 9) == [3, 4, 5, 6, 7, 8, 9, 10, 11]
+    for consumer in (lost, reading):
+        await consumer.close()
+
+
+# on a cluster a consumer goes on reading between two calls, and would take what the other one is to get
+@pytest.mark.parametrize("redis_url", ["valkey_url"], indirect=True)
+async def test_what_is_claimed_from_the_dead_hides_nothing_that_was_given_before(buses, monkeypatch):
+    monkeypatch.setattr("bus.redis.group_reader.CLAIM_INTERVAL", 0.0)
+    group, stream = Group("g", frozenset({"trade"})), buses[0].names.market("binance", "trade")
+    lost, reading = [await bus.consumer(group) for bus in buses]
+    await publish_apart(buses[0], 0, 2)
+    assert await read_numbers(reading, 2) == [0, 1]
+    assert not (await reading.read(0.05)).frames  # the acknowledgement is on its way
+    await publish_apart(buses[0], 2, 4)
+    assert await read_numbers(lost, 2, ack=False) == [2, 3]
+    await publish_apart(buses[0], 4, 5)
+    ((_, ((entry, _),)),) = await buses[0].client.xreadgroup("g", "dead", {stream: ">"})
+    await buses[0].client.xclaim(stream, "g", "dead", 0, [entry], idle=600_000)
+    assert await read_numbers(reading, 1, ack=False) == [4]
+    await publish_apart(buses[0], 5, 6)
+    assert set(await read_numbers(reading, 4)) == {2, 3, 4, 5}
     for consumer in (lost, reading):
         await consumer.close()
 
