@@ -34,7 +34,7 @@ OVERLAP: Final = 15.0
 """Seconds after its first data within which a connection should deliver every feed; some may have nothing to say."""
 
 LAST_WORDS: Final = 10.0
-"""Seconds that a connection which is replaced has to bring what was sent on it."""
+"""Seconds of our listening in which a connection that is replaced has to bring what was sent on it."""
 _LAST: Final = b"last"
 
 RESYNC_PAUSE: Final = 30.0
@@ -120,10 +120,17 @@ class Connection:
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             log.warning("an old connection takes no ping", origin=self.origin, error=repr(error))
         else:
-            patience = asyncio.create_task(self._around.clock.sleep(LAST_WORDS))
+            patience = asyncio.create_task(self._listen(LAST_WORDS))
             await first_of(patience, self._emptied)
             await cancel([patience])
         await self._socket.close()
+
+    async def _listen(self, seconds: float) -> None:
+        """Wait for so long; while the bus has no room, and so nothing is read, does not count."""
+        while seconds > 0:
+            await self._around.clock.sleep(WATCH_INTERVAL)
+            if not self._around.outbox.held:
+                seconds -= WATCH_INTERVAL
 
     async def run(self) -> Ended:
         """Work until the connection ends, and close it. Cancelling closes it too."""
