@@ -62,10 +62,13 @@ class Handler(ABC):
     """Where a group that does not exist yet starts. Whoever must lose nothing says `beginning`."""
     batch_events: ClassVar[int] = 5_000
     """About how many events it likes to be handed at once."""
-    pace: ClassVar[float] = 0.0
-    """Seconds that it may wait for more, so that many small batches become one; 0 where each moment counts."""
     deadline: ClassVar[float] = 30.0
     """Seconds after which one call of `handle` counts as hung."""
+
+    @property
+    def pace(self) -> float:
+        """Seconds that it may wait for more, so that many small batches become one; 0 where each moment counts."""
+        return 0.0
 
     @property
     def settled(self) -> bool:

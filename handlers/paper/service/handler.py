@@ -29,6 +29,8 @@ LISTING_PAUSE: Final = 5.0
 """Seconds between two looks for the filters of a symbol that are not known yet."""
 BOOK_PAUSE: Final = 30 * SECOND
 """Between two calls for a snapshot of a book that is not known (ns)."""
+IDLE_PACE: Final = 0.05
+"""Seconds that the market may wait while nobody trades."""
 UNKNOWN_BOOK: Final = "unknown_book"
 """Rule of the quality event that asks for a book to start anew from a snapshot."""
 
@@ -50,6 +52,11 @@ class PaperHandler(Handler):
         self._look_again: dict[tuple[str, str], float] = {}
         self._asked: dict[tuple[str, str], int] = {}
         self._quiet = False
+
+    @property
+    def pace(self) -> float:
+        """Seconds that it may wait for more: none once there is a portfolio."""
+        return 0.0 if self._trading is not None and self._trading.engine.portfolios else IDLE_PACE
 
     @property
     def settled(self) -> bool:

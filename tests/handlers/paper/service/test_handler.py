@@ -39,6 +39,16 @@ async def test_an_order_is_filled_from_the_book_and_stands_in_the_tables(stand: 
     assert equity["equity"] == pytest.approx(equity["initial"] + equity["realized"] + equity["unrealized"] - 0.203)
 
 
+async def test_each_moment_counts_once_there_is_a_portfolio(stand: Stand):
+    assert stand.handler.pace > 0
+    await stand.give(book(1, BIDS, ASKS))
+    assert stand.handler.pace > 0
+    await stand.give(create(2))
+    assert stand.handler.pace == 0
+    await stand.restart()
+    assert stand.handler.pace == 0
+
+
 async def test_outputs_are_numbered_without_a_gap_and_what_comes_again_gives_none(stand: Stand):
     flow = [
         book(1, BIDS, ASKS),
