@@ -1,8 +1,10 @@
 """Where each kind of event is stored: the table, its columns, the row, and what happens to one that stands already."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
+
+from msgspec.structs import replace
 
 from bus.events import (
     Book,
@@ -20,7 +22,7 @@ from bus.events import (
     Ticker,
     Trade,
 )
-from handlers.persistence.text import boolean, levels, number, payload, text, timestamp, timestamp_or_null
+from handlers.persistence.text import boolean, is_plain, levels, number, payload, text, timestamp, timestamp_or_null
 
 Row = Callable[[Any, int], str]
 """Makes an event's line from the event and its instrument's id (0 for system events)."""
@@ -38,6 +40,8 @@ class Table:
     update: str = ""
     newest: str = ""
     """Where rows change: which of several with one key in a batch counts, the first in this SQL order."""
+    plain: Row | None = None
+    """Makes the same line where nothing wants escaping, at three quarters of the cost: for the most frequent rows."""
 
     @property
     def sql(self) -> str:
@@ -49,6 +53,17 @@ class Table:
         """Whether its rows are keyed by instrument: those of market events are."""
         return self.schema == "md"
 
+    def lines(self, events: Sequence[Any], ids: Mapping[tuple[str, str], int]) -> bytes:
+        """Return the rows of events as COPY text. `ids`: of the instruments, by exchange and symbol."""
+        if self.plain is not None:
+            plain = self.plain
+            lines = "".join([plain(e, ids[e.exchange, e.symbol]) for e in events]).encode()
+            if is_plain(lines, len(self.columns) * len(events)):
+                return lines
+        row = self.row
+        rows = [row(e, ids[e.exchange, e.symbol]) for e in events] if self.keyed else [row(e, 0) for e in events]
+        return "".join(rows).encode()
+
     @property
     def settle(self) -> str:
         """What an INSERT does with a row whose key stands already."""
@@ -56,8 +71,12 @@ class Table:
 
 
 def _trade(e: Trade, instrument: int) -> str:
+    return _plain_trade(replace(e, id=text(e.id), price=text(e.price), amount=text(e.amount)), instrument)
+
+
+def _plain_trade(e: Trade, instrument: int) -> str:
     moment = timestamp(e.recv if e.ts is None else e.ts)
-    return f"{instrument}\t{moment}\t{text(e.id)}\t{text(e.price)}\t{text(e.amount)}\t{e.side}\t{e.recv}\t{e.source}\n"
+    return f"{instrument}\t{moment}\t{e.id}\t{e.price}\t{e.amount}\t{e.side}\t{e.recv}\t{e.source}\n"
 
 
 def _ticker(e: Ticker, instrument: int) -> str:
@@ -154,7 +173,7 @@ BOOK_SNAPSHOTS: Final = Table("md", "book_snapshots", _BOOK, _ID_TS_RECV, _book)
 TABLES: Final[dict[type[Event], Table]] = {
     Trade: Table(
         "md", "trades", ("instrument_id", "ts", "id", "price", "amount", "side", "recv_ns", "source"),
-        ("instrument_id", "ts", "id"), _trade,
+        ("instrument_id", "ts", "id"), _trade, plain=_plain_trade,
     ),
     Ticker: Table(
         "md", "tickers", (*_ID_TS_RECV, "bid", "bid_size", "ask", "ask_size", "last", "open", "high", "low", "volume",
@@ -195,8 +214,3 @@ TABLES: Final[dict[type[Event], Table]] = {
     ),
 }  # fmt: skip
 """The table of every event type; a book snapshot has one of its own. A task's row is written by who runs the task."""
-
-
-def table_of(event: Event) -> Table | None:
-    """Return the table that an event belongs in, None for one that is not stored from the bus."""
-    return BOOK_SNAPSHOTS if type(event) is Book and event.kind == "snapshot" else TABLES.get(type(event))

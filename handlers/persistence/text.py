@@ -15,6 +15,7 @@ from bus.events import Level
 
 NULL: Final = r"\N"
 _ESCAPES: Final = str.maketrans({"\\": r"\\", "\t": r"\t", "\n": r"\n", "\r": r"\r"})
+_SPECIAL: Final = bytes(_ESCAPES)
 _NINETEEN_DIGITS: Final = 10**18
 """A moment in 2001: what is later has nine digits after those of the second and none missing before."""
 _LEVELS: Final = re.compile(r"[0-9.eE+\-{},]*")
@@ -45,6 +46,11 @@ def text(value: str | None) -> str:
         return NULL
     # Everything that must be escaped but the backslash is unprintable; asking costs a fifth of translating.
     return value if value.isprintable() and "\\" not in value else value.translate(_ESCAPES)
+
+
+def is_plain(lines: bytes, cells: int) -> bool:
+    """Whether lines made of so many cells are right without escaping: none of these but what ends cells."""
+    return len(lines) - len(lines.translate(None, _SPECIAL)) == cells
 
 
 def number(value: str | int | None) -> str:

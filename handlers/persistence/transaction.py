@@ -13,16 +13,9 @@ Parts: TypeAlias = Callable[[], Iterable[bytes]]
 """Makes a table's rows as COPY text, part by part; may be called again."""
 
 
-async def append(connection: Connection, table: Table, parts: Parts) -> int | None:
-    """Store rows that are all new and return how many; store nothing and return None where one stands already."""
-    await connection.execute("savepoint fresh")  # here and nowhere else: behind everything stored so far
-    try:
-        stored = await _copy(connection, table.schema, table.name, table.columns, parts)
-    except asyncpg.UniqueViolationError:
-        await connection.execute("rollback to savepoint fresh")
-        return None
-    await connection.execute("release savepoint fresh")
-    return stored
+async def append(connection: Connection, table: Table, parts: Parts) -> int:
+    """Store rows that are all new and return how many. Raises UniqueViolationError where one stands already."""
+    return await _copy(connection, table.schema, table.name, table.columns, parts)
 
 
 async def merge(connection: Connection, table: Table, parts: Parts) -> int:

@@ -11,11 +11,11 @@ import asyncpg
 from bus import metrics
 from bus.clock import Clock
 from bus.errors import StoreUnavailable, said
-from bus.events import Event
+from bus.events import Book, Event
 from bus.handler import Position
 from handlers.persistence import transaction
 from handlers.persistence.instruments import Name, learn_ids
-from handlers.persistence.tables import Table, table_of
+from handlers.persistence.tables import BOOK_SNAPSHOTS, TABLES, Table
 
 Connection: TypeAlias = "asyncpg.Connection[Any]"
 
@@ -28,6 +28,10 @@ FAULTS_OF_THE_DATA: Final = ("22", "23", "54")
 """SQLSTATE classes that trying again cannot mend: data exceptions, violated constraints, exceeded limits (a key that
 is too long for an index). Everything else is the server's trouble.
 https://www.postgresql.org/docs/current/errcodes-appendix.html"""
+
+
+class _Overlap(Exception):
+    """A row stands already in a table that was taken for free of them."""
 
 
 class Writer:
@@ -117,38 +121,45 @@ class Writer:
         names = {(e.exchange, e.symbol) for table, group in groups.items() if table.keyed for e in group}
         if new := names - self._ids.keys():
             self._ids.update(await learn_ids(connection, new))
-        await connection.execute("begin")
-        counts = {table: (len(group), await self._store(connection, table, group)) for table, group in groups.items()}
-        if positions:
-            await transaction.move_offsets(connection, positions)
-        await connection.execute("commit")
-        return counts
+        while True:
+            await connection.execute("begin")
+            try:
+                counts = {
+                    table: (len(group), await self._store(connection, table, group)) for table, group in groups.items()
+                }
+            except _Overlap:  # once for each table at most; savepoints instead would cost every batch round trips
+                await connection.execute("rollback")
+                continue
+            if positions:
+                await transaction.move_offsets(connection, positions)
+            await connection.execute("commit")
+            return counts
 
     async def _store(self, connection: Connection, table: Table, events: Sequence[Any]) -> int:
-        """Store one table's events; return how many rows were new or changed."""
+        """Store one table's events; return how many rows were new or changed. Raises _Overlap: begin again."""
         parts = partial(self._parts, table, events)
         if not table.update and table not in self._overlapping:
-            stored = await transaction.append(connection, table, parts)
-            if stored is not None:
-                return stored
-            self._overlapping.add(table)
+            try:
+                return await transaction.append(connection, table, parts)
+            except asyncpg.UniqueViolationError as error:
+                self._overlapping.add(table)
+                raise _Overlap from error
         stored = await transaction.merge(connection, table, parts)
         if stored == len(events):
             self._overlapping.discard(table)
         return stored
 
     def _parts(self, table: Table, events: Sequence[Any]) -> Iterator[bytes]:
-        row, ids = table.row, self._ids
         for at in range(0, len(events), PART):
-            part = events[at : at + PART]
-            rows = [row(e, ids[e.exchange, e.symbol]) for e in part] if table.keyed else [row(e, 0) for e in part]
-            yield "".join(rows).encode()
+            yield table.lines(events[at : at + PART], self._ids)
 
 
 def _by_table(events: Sequence[Event]) -> dict[Table, list[Any]]:
     groups: defaultdict[Table, list[Any]] = defaultdict(list)
     for event in events:
-        if (table := table_of(event)) is not None:
+        snapshot = type(event) is Book and event.kind == "snapshot"
+        table = BOOK_SNAPSHOTS if snapshot else TABLES.get(type(event))
+        if table is not None:
             groups[table].append(event)
     return groups
 

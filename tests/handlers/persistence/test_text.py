@@ -6,9 +6,10 @@ import asyncpg
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from bus.events import Book, Feed
+from bus.events import Book, Feed, Trade
 from bus.handler import Batch
 from handlers.persistence import PersistenceHandler
+from handlers.persistence.tables import TABLES
 from handlers.persistence.text import timestamp
 from tests.handlers.persistence.samples import HEAD, T0
 
@@ -32,6 +33,13 @@ async def test_text_comes_back_as_it_was(handler: PersistenceHandler, sql: async
         Batch([Feed(T0 + n * 1_000, "x", "A/B", "trade", "down", text) for n, text in enumerate(reasons)])
     )
     assert [row["reason"] for row in await sql.fetch("select reason from feed_events order by ts")] == reasons
+
+
+@given(values=st.lists(st.tuples(storable | digits, storable | digits, storable | digits), max_size=20))
+def test_lines_made_at_once_are_those_made_value_by_value(values: list[tuple[str, str, str]]):
+    trades = [Trade("x", "A/B", T0, T0 + n, "ws", *value, "buy") for n, value in enumerate(values)]
+    lines = TABLES[Trade].lines(trades, {("x", "A/B"): 7}).decode()
+    assert lines == "".join(TABLES[Trade].row(trade, 7) for trade in trades)
 
 
 @quick
