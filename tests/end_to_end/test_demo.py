@@ -1,26 +1,18 @@
 """The first command of the README, from outside: events, rows, readiness, a clean end, and going on afterwards."""
 
-import asyncio
 import json
 import signal
 import socket
 import time
 
-import asyncpg
 from redis import Redis
 
 from tests.end_to_end.harness import Marketd, get, wait_until
+from tests.sql import rows
 
 
-def rows(dsn: str, query: str = "select count(*) from trades") -> int:
-    async def fetch() -> int:
-        connection = await asyncpg.connect(dsn)
-        try:
-            return await connection.fetchval(query)
-        finally:
-            await connection.close()
-
-    return asyncio.run(fetch())
+def trades(dsn: str) -> int:
+    return rows(dsn, "select count(*) from trades")[0][0]
 
 
 def test_the_demo_starts_from_nothing_delivers_and_ends_cleanly(marketd: Marketd):
@@ -32,8 +24,8 @@ def test_the_demo_starts_from_nothing_delivers_and_ends_cleanly(marketd: Marketd
     assert {"type", "exchange", "symbol", "recv"} <= json.loads(tail.stdout.splitlines()[0]).keys()
 
     dsn = marketd.urls_in_a_shell()["dsn"]
-    first = wait_until("trades are stored", lambda: rows(dsn))
-    wait_until("the table grows", lambda: rows(dsn) > first)
+    first = wait_until("trades are stored", lambda: trades(dsn))
+    wait_until("the table grows", lambda: trades(dsn) > first)
     status, body = get(f"{marketd.http}/ready")
     assert status == 200
     assert json.loads(body)
@@ -49,9 +41,9 @@ def test_the_demo_starts_from_nothing_delivers_and_ends_cleanly(marketd: Marketd
 
     marketd.start("--demo").ready()
     dsn = marketd.urls()["dsn"]
-    kept = rows(dsn)
+    kept = trades(dsn)
     assert kept >= first
-    wait_until("it goes on where it ended", lambda: rows(dsn) > kept)
+    wait_until("it goes on where it ended", lambda: trades(dsn) > kept)
 
 
 def test_a_second_daemon_on_the_same_data_is_refused_with_a_sentence(marketd: Marketd):

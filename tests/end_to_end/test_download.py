@@ -11,13 +11,12 @@ from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
-import asyncpg
 from redis import Redis
 
 from migrations.runner import migrate
 from tests.end_to_end.harness import MARKETD, PATIENCE, Marketd, Simulated, get, wait_until
 from tests.end_to_end.test_control import ctl
-from tests.end_to_end.test_exactly_once import connected
+from tests.sql import rows
 
 DAYS = int(os.environ.get("MARKETD_TEST_DAYS", "30"))
 SYMBOLS = (
@@ -42,18 +41,6 @@ def own_candles(exchange: Simulated, symbol: str, start: int, end: int) -> dict[
             found[row[0]] = (row[0], *map(Decimal, row[1:6]), row[8])
         start = rows[-1][0] + MINUTE
     return found
-
-
-async def _rows(dsn: str, query: str, *arguments: Any) -> list[asyncpg.Record]:
-    connection = await connected(dsn)
-    try:
-        return await connection.fetch(query, *arguments)
-    finally:
-        await connection.close()
-
-
-def rows(dsn: str, query: str, *arguments: Any) -> list[asyncpg.Record]:
-    return asyncio.run(_rows(dsn, query, *arguments))
 
 
 def stored_candles(dsn: str, symbol: str) -> dict[int, Row]:

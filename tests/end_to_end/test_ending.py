@@ -6,8 +6,8 @@ from redis import Redis
 
 from tests.end_to_end.harness import Marketd, Simulated, get, wait_until
 from tests.end_to_end.test_control import ctl
-from tests.end_to_end.test_download import rows
 from tests.end_to_end.test_exactly_once import stream_trades
+from tests.sql import rows
 
 
 def test_everything_is_drained_and_then_ends_by_command(marketd: Marketd, simulate: Callable[..., Simulated]):

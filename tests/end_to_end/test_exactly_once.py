@@ -1,6 +1,5 @@
 """Kill -9 at any moment: every trade of the exchange ends up in the table exactly once, holes are healed."""
 
-import asyncio
 import os
 import random
 import signal
@@ -9,12 +8,12 @@ from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
-import asyncpg
 import msgpack
 import pytest
 from redis import Redis
 
 from tests.end_to_end.harness import Marketd, Simulated, wait_until
+from tests.sql import rows
 
 KILLS = int(os.environ.get("MARKETD_TEST_KILLS", "4"))
 SYMBOLS = ("BTC/USDT", "ETH/USDT")
@@ -28,29 +27,11 @@ def stream_trades(redis: "Redis[bytes]", source: str = "ws") -> Counter[tuple[st
     return found
 
 
-async def connected(dsn: str, deadline: float = 15.0) -> asyncpg.Connection:
-    """Connect, also to a server that is just starting up."""
-    async with asyncio.timeout(deadline):
-        while True:
-            try:
-                return await asyncpg.connect(dsn)
-            except (OSError, asyncpg.CannotConnectNowError):
-                await asyncio.sleep(0.05)
-
-
-async def _table(dsn: str) -> tuple[Counter[tuple[str, str]], Counter[str]]:
-    connection = await connected(dsn)
-    try:
-        trades = await connection.fetch("select symbol, id from trades where exchange = 'binance'")
-        gaps = await connection.fetch("select state from feed_gaps where channel = 'trade' and from_id is not null")
-    finally:
-        await connection.close()
-    return Counter((r["symbol"], r["id"]) for r in trades), Counter(gap["state"] for gap in gaps)
-
-
 def table_trades(dsn: str) -> tuple[Counter[tuple[str, str]], Counter[str]]:
     """The trades that are stored, and how many trade gaps are in which state."""
-    return asyncio.run(_table(dsn))
+    trades = rows(dsn, "select symbol, id from trades where exchange = 'binance'")
+    gaps = rows(dsn, "select state from feed_gaps where channel = 'trade' and from_id is not null")
+    return Counter((r["symbol"], r["id"]) for r in trades), Counter(gap["state"] for gap in gaps)
 
 
 @pytest.mark.parametrize("seed", [1])

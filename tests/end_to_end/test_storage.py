@@ -1,26 +1,17 @@
 """What is stored is reported, copied, backed up while the daemon runs, and restored on an empty machine."""
 
-import asyncio
 import gzip
 import hashlib
 import json
 from collections.abc import Callable
 from pathlib import Path
 
-import asyncpg
-
 from tests.end_to_end.harness import Marketd, Simulated, wait_until
+from tests.sql import rows
 
 
 def ask(dsn: str, query: str) -> list[str]:
-    async def fetch() -> list[str]:
-        connection = await asyncpg.connect(dsn)
-        try:
-            return [row[0] for row in await connection.fetch(query)]
-        finally:
-            await connection.close()
-
-    return asyncio.run(fetch())
+    return [row[0] for row in rows(dsn, query)]
 
 
 def output(marketd: Marketd, *arguments: str) -> str:

@@ -1,6 +1,5 @@
 """A daemon on a simulated exchange, and what can be seen of it from outside: rows, streams, metrics, /ready."""
 
-import asyncio
 import json
 import tempfile
 from collections.abc import Iterator, Mapping
@@ -9,12 +8,12 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import asyncpg
 import msgpack
 from prometheus_client.parser import text_string_to_metric_families
 from redis import Redis
 
 from tests.end_to_end.harness import Marketd, Simulated, get, wait_until
+from tests.sql import rows
 
 
 class Running(NamedTuple):
@@ -26,14 +25,7 @@ class Running(NamedTuple):
     dsn: str
 
     def rows(self, query: str, *arguments: Any) -> list[Any]:
-        async def fetch() -> list[Any]:
-            connection = await asyncpg.connect(self.dsn)
-            try:
-                return list(await connection.fetch(query, *arguments))
-            finally:
-                await connection.close()
-
-        return asyncio.run(fetch())
+        return rows(self.dsn, query, *arguments)
 
     def metric(self, name: str, **labels: str) -> float:
         families = text_string_to_metric_families(get(f"{self.marketd.http}/metrics")[1])

@@ -4,7 +4,6 @@ By hand, for an hour: `python -m tests.faults.soak --seconds 3600`.
 """
 
 import argparse
-import asyncio
 import json
 import tempfile
 import threading
@@ -16,11 +15,11 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import asyncpg
 import msgpack
 from redis import Redis
 
 from tests.end_to_end.harness import Marketd, Simulated, get, wait_until
+from tests.sql import rows
 
 Trade = tuple[int, Decimal, Decimal, int, str]
 """Id, price, amount, time in ms, side."""
@@ -40,15 +39,10 @@ class Books(NamedTuple):
     """Gaps by channel and state."""
 
 
-async def _stored(dsn: str) -> tuple[dict[str, dict[int, Trade]], dict[str, list[range]], Counter[tuple[str, str]]]:
-    connection = await asyncpg.connect(dsn)
-    try:
-        rows = await connection.fetch("select symbol, id, ts, price, amount, side from trades")
-        gaps = await connection.fetch("select symbol, channel, state, from_id, to_id from feed_gaps")
-    finally:
-        await connection.close()
+def _stored(dsn: str) -> tuple[dict[str, dict[int, Trade]], dict[str, list[range]], Counter[tuple[str, str]]]:
+    gaps = rows(dsn, "select symbol, channel, state, from_id, to_id from feed_gaps")
     trades: dict[str, dict[int, Trade]] = {}
-    for row in rows:
+    for row in rows(dsn, "select symbol, id, ts, price, amount, side from trades"):
         number, at = int(row["id"]), round(row["ts"].timestamp() * 1_000)
         trades.setdefault(row["symbol"], {})[number] = (number, row["price"], row["amount"], at, row["side"])
     lost: dict[str, list[range]] = {}
@@ -60,7 +54,7 @@ async def _stored(dsn: str) -> tuple[dict[str, dict[int, Trade]], dict[str, list
 
 def audit(exchange: Simulated, dsn: str, symbols: list[str]) -> Books:
     """Compare what the exchange printed since the first stored trade of each symbol with what is stored."""
-    trades, lost, gaps = asyncio.run(_stored(dsn))
+    trades, lost, gaps = _stored(dsn)
     printed = stored = missing = unfillable = wrong = 0
     for symbol in symbols:
         mine = trades.get(symbol, {})
@@ -137,16 +131,9 @@ def _until_newer_trades_are_stored(exchange: Simulated, dsn: str) -> None:
     """Wait for a trade of each symbol after all that was printed: only a later one shows that others are missing."""
     printed = {name: state["next_trade_id"] for name, state in exchange.control("state")["symbols"].items()}
 
-    async def newest() -> dict[str, int]:
-        connection = await asyncpg.connect(dsn)
-        try:
-            rows = await connection.fetch("select symbol, max(id::int8) from trades group by 1")
-        finally:
-            await connection.close()
-        return {symbol.replace("/", ""): number for symbol, number in rows}
-
     def all_newer() -> bool:
-        stored = asyncio.run(newest())
+        newest = rows(dsn, "select symbol, max(id::int8) from trades group by 1")
+        stored = {symbol.replace("/", ""): number for symbol, number in newest}
         return all(stored.get(name, -1) > number for name, number in printed.items())
 
     wait_until("later trades of every symbol are stored", all_newer)
@@ -161,7 +148,7 @@ def soak(marketd: Marketd, exchange: Simulated, *, seconds: float, per_minute: f
     marketd.start().ready()
     assert marketd.process is not None
     urls = marketd.urls()
-    wait_until("every symbol is stored", lambda: set(names) <= set(asyncio.run(_stored(urls["dsn"]))[0]))
+    wait_until("every symbol is stored", lambda: set(names) <= set(_stored(urls["dsn"])[0]))
     latency = Latency(urls["redis"], spared or names)
     latency.start()
     chaos = {"seed": seed, "seconds": seconds, "per_minute": per_minute, "spare": spared}

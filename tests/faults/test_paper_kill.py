@@ -3,7 +3,6 @@
 Everything is checked from the database and the stream, with plain sums: no code of the engine takes part.
 """
 
-import asyncio
 import json
 import os
 import random
@@ -18,7 +17,7 @@ import msgpack
 from redis import Redis
 
 from tests.end_to_end.harness import Marketd, Simulated, wait_until
-from tests.end_to_end.test_exactly_once import connected
+from tests.sql import rows
 
 KILLS = int(os.environ.get("MARKETD_TEST_KILLS", "3"))
 INITIAL = Decimal(100_000)
@@ -26,15 +25,8 @@ FEE = Decimal("0.001")
 TABLES = ("paper_fills", "paper_orders", "paper_balances", "paper_positions", "paper_equity")
 
 
-async def _tables(dsn: str) -> dict[str, list[dict[str, Any]]]:
-    connection = await connected(dsn)
-    try:
-        return {
-            name: [dict(row) for row in await connection.fetch(f"select * from {name} where portfolio = 'demo'")]
-            for name in TABLES
-        }
-    finally:
-        await connection.close()
+def stored(dsn: str) -> dict[str, list[dict[str, Any]]]:
+    return {name: [dict(row) for row in rows(dsn, f"select * from {name} where portfolio = 'demo'")] for name in TABLES}
 
 
 def told(redis: "Redis[bytes]") -> list[dict[str, Any]]:
@@ -150,7 +142,7 @@ def test_kill_9_while_orders_trade_loses_and_doubles_nothing(marketd: Marketd, s
 
     wait_until(
         "the book is known",
-        lambda: fills(f"try{time.monotonic()}") and asyncio.run(_tables(urls["dsn"]))["paper_fills"],
+        lambda: fills(f"try{time.monotonic()}") and stored(urls["dsn"])["paper_fills"],
     )
     trader = Trader(chance)
     for number in range(KILLS):
@@ -169,7 +161,7 @@ def test_kill_9_while_orders_trade_loses_and_doubles_nothing(marketd: Marketd, s
         return bool(seen) and seen == told(redis) and redis.xpending("md:paper_commands", "paper")["pending"] == 0
 
     wait_until("paper trading has caught up", settled)
-    tables = asyncio.run(_tables(marketd.urls()["dsn"]))
+    tables = stored(marketd.urls()["dsn"])
     check(tables, told(redis))
     answers = replies(redis)
     known = {row["id"] for row in tables["paper_orders"]}

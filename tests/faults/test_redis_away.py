@@ -26,7 +26,7 @@ from tests.valkey import Server
 AWAY = float(os.environ.get("MARKETD_TEST_AWAY", "0"))
 """Seconds for which Redis is away at least where nothing may be missing, with a spool that holds so much."""
 SPOOL = 2**20 + int(AWAY * 2e6)
-"""The least that there can be: a file that is complete is too much."""
+"""For a short time away the least that there can be: a file that is complete is too much."""
 READING_TRADES = {name for name, handler in HANDLERS.items() if "trade" in handler.channels}
 
 

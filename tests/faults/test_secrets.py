@@ -94,9 +94,9 @@ def test_no_secret_stands_in_any_output(
     with Redis(unix_socket_path=f"{server.folder}/v.sock", password=BUS) as redis:
         wait_until("trades come", lambda: redis.exists("md:binance:trade"))
         exchange.fault("corrupt", symbol="BTC/USDT", count=3)
+        wait_until("a letter is kept", lambda: redis.xlen("md:dead"))
         exchange.fault("cut", clean=False)
         exchange.fault("http", path="/api", status=500, seconds=1)
-        wait_until("a letter is kept", lambda: redis.xlen("md:dead"))
         for command in ("config.get", "status", "collectors.list", "config.history", "dead.list", "portfolio.list"):
             run("ctl", command, "--json")
         run("ctl", "buy", "portfolio=real", "symbol=BTC/USDT", "quantity=0.001")

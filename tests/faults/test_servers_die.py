@@ -4,19 +4,18 @@ Rows against streams and the exchange's own log. A Redis that comes back empty u
 test_redis_away.py.
 """
 
-import asyncio
 import os
 import shutil
 import signal
 from collections.abc import Callable
 from pathlib import Path
 
-import asyncpg
 import pytest
 from redis import Redis
 
 from tests.end_to_end.harness import Marketd, Simulated, get, wait_until
 from tests.end_to_end.test_exactly_once import stream_trades, table_trades
+from tests.sql import rows
 
 
 def server_pid(marketd: Marketd, program: str) -> int:
@@ -121,37 +120,22 @@ def test_rows_equal_the_exchanges_own_log_value_for_value(marketd: Marketd, simu
     marketd.start().ready()
     dsn = marketd.urls()["dsn"]
 
-    async def stored() -> list[tuple[int, str, str, int, bool]]:
-        connection = await asyncpg.connect(dsn)
-        try:
-            rows = await connection.fetch(
-                "select id::int8 as id, price::text, amount::text, (extract(epoch from ts) * 1000)::int8 as ms, side "
-                "from trades where symbol = 'BTC/USDT' order by 1"
-            )
-        finally:
-            await connection.close()
-        return [(r["id"], r["price"], r["amount"], r["ms"], r["side"] == "sell") for r in rows]
-
-    wait_until("some hundred rows", lambda: len(asyncio.run(stored())) > 200)
-    exchange.control("pause", "POST")
-    limits = asyncio.run(instrument(dsn))
-    assert limits == ("BTCUSDT", "0.01000000", "0.00001000", "5.00000000", True)
-    rows = wait_until("nothing more comes", lambda: _settled(lambda: asyncio.run(stored())))
-    printed = exchange.control(f"log?symbol=BTCUSDT&from_id={rows[0][0]}")
-    assert rows == [tuple(row) for row in printed[: len(rows)]]
-
-
-async def instrument(dsn: str) -> tuple[str, str, str, str, bool]:
-    """What the exchange stated of one symbol."""
-    connection = await asyncpg.connect(dsn)
-    try:
-        row = await connection.fetchrow(
-            "select native, tick_size::text, lot_size::text, min_notional::text, active "
-            "from instruments where symbol = 'BTC/USDT'"
+    def stored() -> list[tuple[int, str, str, int, bool]]:
+        found = rows(
+            dsn,
+            "select id::int8 as id, price::text, amount::text, (extract(epoch from ts) * 1000)::int8 as ms, side "
+            "from trades where symbol = 'BTC/USDT' order by 1",
         )
-    finally:
-        await connection.close()
-    return tuple(row)
+        return [(r["id"], r["price"], r["amount"], r["ms"], r["side"] == "sell") for r in found]
+
+    wait_until("some hundred rows", lambda: len(stored()) > 200)
+    exchange.control("pause", "POST")
+    stated = "native, tick_size::text, lot_size::text, min_notional::text, active"
+    (limits,) = rows(dsn, f"select {stated} from instruments where symbol = 'BTC/USDT'")
+    assert tuple(limits) == ("BTCUSDT", "0.01000000", "0.00001000", "5.00000000", True)
+    ours = wait_until("nothing more comes", lambda: _settled(stored))
+    printed = exchange.control(f"log?symbol=BTCUSDT&from_id={ours[0][0]}")
+    assert ours == [tuple(row) for row in printed[: len(ours)]]
 
 
 def _settled(read: Callable[[], list]) -> list | None:

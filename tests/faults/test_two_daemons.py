@@ -1,6 +1,5 @@
 """Two daemons with one configuration: one publishes, the other takes over within seconds, and the seam is clean."""
 
-import asyncio
 import signal
 import tempfile
 from collections.abc import Callable, Iterator
@@ -11,7 +10,8 @@ from redis import Redis
 
 from tests.end_to_end.harness import Marketd, Simulated, wait_until
 from tests.end_to_end.test_control import ctl, feeds
-from tests.end_to_end.test_exactly_once import SYMBOLS, connected, stream_trades, table_trades
+from tests.end_to_end.test_exactly_once import SYMBOLS, stream_trades, table_trades
+from tests.sql import rows
 
 
 @pytest.fixture
@@ -30,19 +30,6 @@ def pair() -> Iterator[list[Marketd]]:
 
 def servers(urls: dict[str, str]) -> str:
     return f'[bus]\nurl = "{urls["redis"]}"\n[store]\ndsn = "{urls["dsn"]}"\n'
-
-
-def gaps(dsn: str) -> list[str]:
-    """The gaps in trades, each with all that is known of it."""
-
-    async def fetch() -> list[str]:
-        connection = await connected(dsn)
-        try:
-            return [str(dict(gap)) for gap in await connection.fetch("select * from feed_gaps where channel = 'trade'")]
-        finally:
-            await connection.close()
-
-    return asyncio.run(fetch())
 
 
 def follows(log: Path, version: int) -> bool:
@@ -86,7 +73,7 @@ def test_the_other_one_takes_over_with_no_loss_and_no_doubles(
     for symbol in SYMBOLS:
         ids = sorted(int(i) for s, i in streamed if s == symbol)
         assert ids == list(range(ids[0], ids[-1] + 1))
-    assert not gaps(urls["dsn"]), "no gap was written"
+    assert not rows(urls["dsn"], "select * from feed_gaps where channel = 'trade'"), "no gap was written"
     redis.close()
 
 
