@@ -29,19 +29,18 @@ from daemon.exchanges.base import (
     Standing,
     Translated,
 )
+from daemon.exchanges.bybit_books import BookMessage, read
 from daemon.exchanges.bybit_market import CATEGORIES, Category, Market
 from daemon.exchanges.bybit_messages import (
-    DECODERS,
     INTERVALS,
     TIMEFRAMES,
-    BookMessage,
     CandleMessage,
     LiquidationMessage,
     TickerMessage,
     TradesMessage,
 )
 from daemon.exchanges.bybit_tickers import quote, tickers
-from daemon.exchanges.decimals import check, check_levels, sound_trade
+from daemon.exchanges.decimals import check, sound_trade
 from daemon.exchanges.listings import Listings
 
 Events: TypeAlias = list[Translated]
@@ -52,6 +51,14 @@ _PREFIX: Final = b'{"topic":"'
 _PREFIX_LENGTH: Final = len(_PREFIX)
 _DEPTH: Final = 200
 """Levels of a book: every 100 ms on contracts, 200 ms on spot."""
+_READERS: Final[dict[str, Callable[[bytes], Any]]] = {
+    "publicTrade": msgspec.json.Decoder(TradesMessage).decode,
+    "orderbook": read,
+    "tickers": msgspec.json.Decoder(TickerMessage).decode,
+    "kline": msgspec.json.Decoder(CandleMessage).decode,
+    "allLiquidation": msgspec.json.Decoder(LiquidationMessage).decode,
+}
+"""By the first part of a topic."""
 _OF_CONTRACTS: Final = frozenset({"funding", "open_interest", "mark_price", "liquidation"})
 
 
@@ -194,14 +201,14 @@ class Bybit(Exchange):
             return []
         kind, _, rest_of_topic = topic.partition(".")
         detail, _, native = rest_of_topic.rpartition(".")
-        if kind not in DECODERS or (kind == "kline" and detail not in INTERVALS):
+        if kind not in _READERS or (kind == "kline" and detail not in INTERVALS):
             self.notices.append(Notice("unknown", topic[:100]))
             return []
-        decode = DECODERS[kind].decode
+        reader = _READERS[kind]
         handler = self._handler(kind, detail, self._market(native, spot=spot))
-        events = handler(decode(raw), recv, connection)
+        events = handler(reader(raw), recv, connection)
         if raw.startswith(_PREFIX):
-            self._routes[spot][raw[: raw.find(b'"', _PREFIX_LENGTH)]] = (decode, handler)
+            self._routes[spot][raw[: raw.find(b'"', _PREFIX_LENGTH)]] = (reader, handler)
         return events
 
     def _handler(self, kind: str, detail: str, market: Market) -> Callable[[Any, int, int], Events]:
@@ -244,7 +251,6 @@ class Bybit(Exchange):
     def _book(self, market: Market, m: BookMessage, recv: int, connection: int) -> Events:
         """Publish a snapshot, which may come at any time, or a delta: each raises the update id by one."""
         data, chain = m.data, market.book
-        check_levels(data.b, data.a)
         ts, last, before = (m.cts or m.ts) * MILLISECOND, data.u, chain.last_id
         if m.type == "snapshot":
             chain.begin(connection, last)
@@ -264,7 +270,6 @@ class Bybit(Exchange):
         return []
 
     def _quote(self, market: Market, m: BookMessage, recv: int, connection: int) -> Events:  # noqa: ARG002 # the newest counts
-        check_levels(m.data.b, m.data.a)
         ts = (m.cts or m.ts) * MILLISECOND
         best = quote(market.quote, m)
         if ts < market.quote_time or best == market.quote:

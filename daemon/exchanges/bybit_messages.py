@@ -4,12 +4,11 @@ Streams: https://bybit-exchange.github.io/docs/v5/websocket/public/trade and the
 REST: https://bybit-exchange.github.io/docs/v5/market/instrument and the pages beside it
 """
 
-from typing import Annotated, Any, Final, Generic, Literal, TypeAlias, TypeVar
+from typing import Annotated, Final, Generic, Literal, TypeAlias, TypeVar
 
-import msgspec
 from msgspec import Meta, Struct
 
-from daemon.exchanges.decimals import MAX_LEVELS, Levels, Number, Optional
+from daemon.exchanges.decimals import MAX_LEVELS, Number, Optional
 
 Id: TypeAlias = Annotated[int, Meta(ge=0, le=2**63 - 1)]
 Time: TypeAlias = Annotated[int, Meta(gt=0, lt=9_200_000_000_000)]
@@ -45,27 +44,6 @@ class TradesMessage(Struct, gc=False):
     """
 
     data: Items[TradeItem]
-
-
-class BookData(Struct, gc=False):
-    """The levels of an orderbook message."""
-
-    b: Levels
-    a: Levels
-    u: Id
-
-
-class BookMessage(Struct, gc=False):
-    """`orderbook.{depth}.{symbol}`. `cts`: when the matching engine produced it; `ts`: when it was sent.
-
-    {"topic":"orderbook.50.BTCUSDT","type":"delta","ts":1687940967466,"data":{"s":"BTCUSDT","b":[["30247.20",
-    "30.028"],["30245.40","0"]],"a":[["30248.70","0"]],"u":177400507,"seq":66544703342},"cts":1687940967464}
-    """
-
-    type: Literal["snapshot", "delta"]
-    ts: Time
-    data: BookData
-    cts: Time | None = None
 
 
 class TickerFields(Struct, gc=False):
@@ -238,18 +216,3 @@ class FundingAnswer(Struct, gc=False):
 
     fundingRate: Number  # noqa: N815 # Bybit's name
     fundingRateTimestamp: str  # noqa: N815 # Bybit's name
-
-
-TRADES: Final = msgspec.json.Decoder(TradesMessage)
-BOOK: Final = msgspec.json.Decoder(BookMessage)
-TICKER: Final = msgspec.json.Decoder(TickerMessage)
-CANDLES: Final = msgspec.json.Decoder(CandleMessage)
-LIQUIDATIONS: Final = msgspec.json.Decoder(LiquidationMessage)
-DECODERS: Final[dict[str, msgspec.json.Decoder[Any]]] = {
-    "publicTrade": TRADES,
-    "orderbook": BOOK,
-    "tickers": TICKER,
-    "kline": CANDLES,
-    "allLiquidation": LIQUIDATIONS,
-}
-"""Decoders by the first part of a topic."""

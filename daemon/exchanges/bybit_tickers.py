@@ -11,8 +11,9 @@ from msgspec.structs import replace
 from bus.clock import MILLISECOND
 from bus.events import AnyMarketEvent, Funding, Level, MarkPrice, OpenInterest, Source, Ticker
 from daemon.exchanges.answers import nanoseconds
+from daemon.exchanges.bybit_books import BookMessage
 from daemon.exchanges.bybit_market import Market, Quote
-from daemon.exchanges.bybit_messages import BookMessage, TickerFields, TickerMessage
+from daemon.exchanges.bybit_messages import TickerFields, TickerMessage
 from daemon.exchanges.decimals import above_zero, check_given, check_signed, is_zero
 
 _ticker: Final = attrgetter(

@@ -41,7 +41,7 @@ from daemon.exchanges.coinbase_messages import (
 )
 from daemon.exchanges.decimals import above_zero, check_given, sound_trade
 from daemon.exchanges.listings import Listings
-from daemon.exchanges.rfc3339 import nanoseconds, of_parts
+from daemon.exchanges.rfc3339 import SECONDS, UNITS, nanoseconds
 
 Events: TypeAlias = list[Translated]
 Handler: TypeAlias = Callable[[bytes, int, int], Events]
@@ -175,18 +175,17 @@ class Coinbase(Exchange):
             one = _one_update(raw.decode("latin-1")) if len(raw) <= LONGEST_OF_ONE else None
             if one is None:
                 return self._routed(raw, recv, connection)
-            second, decimals, digits, native, side, price, amount = one.groups()
+            second, decimals, digits, native, offer, price, amount = one.groups()
             number, counts = int(digits), self._counts
             if counts.get(connection) == number - 1:
                 counts[connection] = number
             elif self._late(number, connection):
                 return self._duplicate("book")
-            ts = of_parts(second, decimals)
+            ts = SECONDS[second] + int(decimals) * UNITS[len(decimals)]
             market = self._markets.get(native) or self._market(native)
             if market.book.connection != connection:
                 return self._stray(market, connection)
-            level = [(price, amount)]
-            bids, asks = (level, []) if side == "bid" else ([], level)
+            bids, asks = ([], [(price, amount)]) if offer else ([(price, amount)], [])
             return [Book(self.name, market.symbol, ts, recv, self.source, "delta", bids, asks)]
         except (MalformedFrame, *_UNDECODABLE) as error:
             self._doubt(raw, connection)

@@ -66,12 +66,13 @@ _NUMBER: Final = r"[0-9]{1,20}+(?:\.[0-9]{1,19}+)?+"
 ONE_UPDATE: Final = re.compile(
     rf'\{{"channel":"l2_data","client_id":"","timestamp":"{rfc3339.PARTS}",'
     r'"sequence_num":(0|[1-9][0-9]{0,17}+),"events":\[\{"type":"update","product_id":"([A-Z0-9-]++)","updates":\['
-    r'\{"side":"(bid|offer)","event_time":"[0-9T:.-]++Z",'
+    r'\{"side":"(?:bid|(o)ffer)","event_time":"[0-9T:.-]++Z",'
     rf'"price_level":"((?![0.]++"){_NUMBER})","new_quantity":"({_NUMBER})"\}}\]\}}\]\}}'
 )
 """The most frequent book message, one update of one product: what this matches, typed decoding and `levels` let pass.
 
-Taking it apart so costs two thirds of that. Groups: second, decimals, `sequence_num`, product, side, price, quantity.
+Taking it apart so costs two thirds of that. Groups: second, decimals, `sequence_num`, product, whether it is an offer,
+price, quantity.
 """
 LONGEST_OF_ONE: Final = 340
 """Bytes beyond which a book message has several updates: it is not worth trying."""

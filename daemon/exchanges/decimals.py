@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import Annotated, Final, TypeAlias
 
+import msgspec
 from msgspec import Meta
 
 from bus.errors import MalformedFrame
@@ -20,7 +21,13 @@ Optional: TypeAlias = Annotated[str, Meta(max_length=40)]
 Levels: TypeAlias = Annotated[list[tuple[Number, Number]], Meta(max_length=MAX_LEVELS)]
 """One side of a book message."""
 
+PRICE: Final = r"(?:[1-9][0-9]*+|0(?=[.0]*[1-9]))(?:\.[0-9]++)?+"
+"""A plain decimal above 0, as part of a pattern."""
+AMOUNT: Final = r"[0-9]++(?:\.[0-9]++)?+"
+"""A plain decimal, as part of a pattern."""
+
 _PLAIN: Final = b"0123456789."
+_floats: Final = msgspec.json.Decoder(list[float]).decode
 
 
 def check(positive: Sequence[str], others: Sequence[str] = ()) -> None:
@@ -43,8 +50,7 @@ def check_levels(bids: Sequence[Level], asks: Sequence[Level], *, plain: bool = 
 
     `plain`: it is known already that all are plain decimals.
     """
-    sound = _above_zero if plain else _sound_levels
-    if not (sound(bids) and sound(asks)):
+    if not (_above_zero(bids) and _above_zero(asks) if plain else _sound_levels([*bids, *asks])):
         named = ", ".join(map(repr, (*bids, *asks)[:8]))
         raise MalformedFrame(f"not all plain decimals, or not all prices above 0: {named}")
 
@@ -55,17 +61,16 @@ def _above_zero(levels: Sequence[Level]) -> bool:
 
 
 def _sound_levels(levels: Sequence[Level]) -> bool:
-    """Whether the levels of one side are sound: `check` in one loop, at two thirds of it."""
-    digits: list[str] = []
-    try:
-        for level in levels:
-            price, amount = level
-            if not float(price) > 0 <= float(amount):
-                return False
-            digits += level
-    except ValueError:
+    """Whether levels are sound: `check` by way of a JSON array, at half of it."""
+    prices = [price for price, _ in levels]
+    numbers = ",".join([*prices, *[amount for _, amount in levels]])
+    if numbers.encode().translate(None, _PLAIN + b","):
         return False
-    return not "".join(digits).encode().translate(None, _PLAIN)
+    try:
+        found = _floats(f"[{numbers}]")
+    except msgspec.DecodeError:  # of JSON; decimals may begin with several zeros
+        return all(sound_level(*level) for level in levels)
+    return len(found) == 2 * len(levels) and all(found[: len(prices)])
 
 
 def check_signed(*values: str) -> None:

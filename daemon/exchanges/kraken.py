@@ -44,7 +44,7 @@ from daemon.exchanges.kraken_messages import (
     levels,
 )
 from daemon.exchanges.listings import Listings
-from daemon.exchanges.rfc3339 import nanoseconds, of_parts
+from daemon.exchanges.rfc3339 import SECONDS, UNITS, nanoseconds
 
 Events: TypeAlias = list[Translated]
 Handler: TypeAlias = Callable[[bytes, int, int], Events]
@@ -162,10 +162,11 @@ class Kraken(Exchange):
             one = _one_level(raw.decode("latin-1")) if len(raw) <= LONGEST_OF_ONE else None
             if one is None:
                 return self._routed(raw, recv, connection)
-            native, bid, bid_size, ask, ask_size, checksum, second, decimals = one.groups()
+            native, no_bid, price, amount, checksum, second, decimals = one.groups()
             market = self._markets.get(native) or self._market(native)
-            bids, asks = [(bid, bid_size)] if bid else [], [(ask, ask_size)] if ask else []
-            return self._delta(market, bids, asks, of_parts(second, decimals), int(checksum), recv, connection)
+            ts = SECONDS[second] + int(decimals) * UNITS[len(decimals)]
+            bids, asks = ([], [(price, amount)]) if no_bid else ([(price, amount)], [])
+            return self._delta(market, bids, asks, ts, int(checksum), recv, connection)
         except (MalformedFrame, *_UNDECODABLE) as error:
             self._doubt(raw)
             raise MalformedFrame(f"{said(error)}"[:200]) from error

@@ -88,17 +88,17 @@ class BookMessage(Struct, gc=False):
 
 
 _NUMBER: Final = r"(?:0|[1-9][0-9]*+)(?:\.[0-9]++)?+"
-_LEVEL: Final = rf'(?:\{{"price":({_NUMBER}),"qty":({_NUMBER})\}})?+'
 _CHECKSUM: Final = r"[1-3][0-9]{9}|4[01][0-9]{8}|[1-9][0-9]{0,8}+|0"
 """32 bits; of those that begin with 42 not all are, and typed decoding says which."""
 ONE_LEVEL: Final = re.compile(
     r'\{"channel":"book","type":"update","data":\[\{"symbol":"([A-Z0-9./]++)",'
-    rf'"bids":\[{_LEVEL}\],"asks":\[{_LEVEL}\],"checksum":({_CHECKSUM}),"timestamp":"{rfc3339.PARTS}"\}}\]\}}'
+    rf'"bids":\[(\],"asks":\[)?+\{{"price":({_NUMBER}),"qty":({_NUMBER})\}}(?(2)|\],"asks":\[)\],'
+    rf'"checksum":({_CHECKSUM}),"timestamp":"{rfc3339.PARTS}"\}}\]\}}'
 )
 """The most frequent book message, one level of one symbol: what this matches, typed decoding and `levels` let pass.
 
-Taking it apart so costs two thirds of that. Groups: symbol, price and amount of the bid, of the ask, checksum, second,
-decimals.
+Taking it apart so costs two thirds of that. Groups: symbol, something where it is an ask, price, amount, checksum,
+second, decimals.
 """
 LONGEST_OF_ONE: Final = 220
 """Bytes beyond which a book message has several levels: it is not worth trying."""

@@ -10,7 +10,7 @@ import msgspec
 from msgspec import Struct
 
 from bus.events import Level
-from daemon.exchanges.decimals import Number, check_levels
+from daemon.exchanges.decimals import AMOUNT, PRICE, Number, check_levels
 from daemon.exchanges.okx_messages import Id, Items, Time
 
 
@@ -42,9 +42,7 @@ class BookMessage(Struct, gc=False):
     data: tuple[BookItem]
 
 
-_PRICE: Final = r"(?:[1-9][0-9]*+|0(?=[.0]*[1-9]))(?:\.[0-9]++)?+"
-_AMOUNT: Final = r"[0-9]++(?:\.[0-9]++)?+"
-_SIDE: Final = rf'\[(?:\["{_PRICE}","{_AMOUNT}","[0-9]++","[0-9]++"\],?+)*+\]'
+_SIDE: Final = rf'\[(?:\["{PRICE}","{AMOUNT}","[0-9]++","[0-9]++"\],?+)*+\]'
 _OTHERS: Final = r'(?:,"(?:ts|checksum|prevSeqId|seqId)":"?-?[0-9]++"?+)*+'
 _sound: Final = re.compile(
     r'\{"arg":\{"channel":"books","instId":"[A-Z0-9-]++"\},"action":"(?:update|snapshot)","data":\['

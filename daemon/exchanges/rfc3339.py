@@ -7,55 +7,55 @@ from bus.clock import MICROSECOND, SECOND
 from bus.errors import MalformedFrame
 
 PARTS: Final = r"([0-9T:-]{19}\.)([0-9]{1,9}+)Z"
-"""The usual form as part of a pattern; its two groups are what `of_parts` wants."""
+"""The usual form as part of a pattern; the time is SECONDS[first group] + int(second) * UNITS[len(second)]."""
+UNITS: Final[dict[int, int]] = {decimals: SECOND // 10**decimals for decimals in range(1, 10)}
+"""What the last decimal stands for (ns), by how many there are."""
 
 _EPOCH: Final = datetime.fromtimestamp(0, UTC)
 _DAY: Final = 86_400
 _POINT: Final = len("2021-04-17T16:48:52.")
 _MICROSECONDS: Final = len("2021-04-17T16:48:52.949650Z")
-_UNITS: Final[dict[int, int]] = {decimals: SECOND // 10**decimals for decimals in range(1, 10)}
-"""What the last decimal stands for (ns), by how many there are."""
 _LATEST: Final = 2**63
 _SECONDS_KEPT: Final = 1_000
 
-_seconds: dict[str, int] = {}
-"""Seconds seen of late as text and in ns: reading a date is slow, and all texts of a second begin alike."""
+
+class _Seconds(dict[str, int]):
+    """Seen of late. Reading a date is slow, and all times of a second begin alike."""
+
+    def __missing__(self, text: str) -> int:
+        second = _slowly(f"{text}0Z")
+        if second >= _LATEST - SECOND:  # not all of it is in range
+            raise MalformedFrame(f"a time out of range: {text[:40]!r}")
+        if len(self) >= _SECONDS_KEPT:
+            self.clear()
+        self[text] = second
+        return second
+
+
+SECONDS: Final = _Seconds()
+"""Seconds in ns, by their text up to the point: `2021-04-17T16:48:52.`. Raises MalformedFrame for what is none."""
 
 
 def nanoseconds(text: str) -> int:
     """Return a time such as 2021-04-17T16:48:52.949650Z, with up to nine decimals, in ns. Raises MalformedFrame."""
     decimals = text[_POINT:-1]
-    second, unit = _seconds.get(text[:_POINT]), _UNITS.get(len(decimals))
-    if second and unit and decimals.isdecimal() and text[-1] == "Z":
-        return second + int(decimals) * unit
+    unit = UNITS.get(len(decimals))
+    if unit and text[_POINT - 1] == "." and decimals.isdecimal() and text[-1] == "Z":
+        return SECONDS[text[:_POINT]] + int(decimals) * unit
     return _slowly(text)
 
 
-def of_parts(second: str, decimals: str) -> int:
-    """Return the time that a pattern has found in `PARTS`, in ns. Raises MalformedFrame for one that there is not."""
-    try:
-        return _seconds[second] + int(decimals) * _UNITS[len(decimals)]
-    except KeyError:
-        return _slowly(f"{second}{decimals}Z")
-
-
 def _slowly(text: str) -> int:
-    """Read a time in any way that the standard allows; remember its second where it is written in the usual way."""
+    """Read a time in any way that the standard allows."""
     try:
         since = datetime.fromisoformat(text) - _EPOCH
     except (ValueError, TypeError) as error:
         raise MalformedFrame(f"not a time with its zone: {text[:40]!r}") from error
-    second = (since.days * _DAY + since.seconds) * SECOND
-    time = second + since.microseconds * MICROSECOND
+    time = (since.days * _DAY + since.seconds) * SECOND + since.microseconds * MICROSECOND
     if len(text) > _MICROSECONDS:
         time += _beyond_microseconds(text)
     if not 0 < time < _LATEST:
         raise MalformedFrame(f"a time out of range: {text[:40]!r}")
-    whole = 0 < second < _LATEST - SECOND  # all of it is in range
-    if whole and len(text) - _POINT - 1 in _UNITS and text[_POINT - 1] == "." and text[-1] == "Z":
-        if len(_seconds) >= _SECONDS_KEPT:
-            _seconds.clear()
-        _seconds[text[:_POINT]] = second
     return time
 
 

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bus.errors import MalformedFrame
-from daemon.exchanges.rfc3339 import nanoseconds, of_parts
+from daemon.exchanges.rfc3339 import SECONDS, UNITS, nanoseconds
 
 SECOND = 1_000_000_000
 
@@ -18,7 +18,7 @@ def test_every_digit_counts(second, digits, data):
     text = datetime.fromtimestamp(second, UTC).strftime("%Y-%m-%dT%H:%M:%S")
     assert nanoseconds(f"{text}.{fraction}Z") == second * SECOND + int(fraction.ljust(9, "0"))
     assert nanoseconds(f"{text}Z") == second * SECOND
-    assert of_parts(f"{text}.", fraction) == nanoseconds(f"{text}.{fraction}Z")
+    assert SECONDS[f"{text}."] + int(fraction) * UNITS[digits] == nanoseconds(f"{text}.{fraction}Z")
 
 
 @pytest.mark.parametrize(
@@ -36,18 +36,27 @@ def test_what_is_no_time_is_refused(text):
         nanoseconds(text)
 
 
-@pytest.mark.parametrize("second", ["2021-13-17T16:48:52.", "1969-12-31T23:59:59.", ":-:-:-:-:-:-:-:-:-:."])
-def test_parts_of_what_is_no_time_are_refused(second):
-    with pytest.raises(MalformedFrame):
-        of_parts(second, "1")
-
-
 @pytest.mark.parametrize(
-    ("sound", "decimals"), [("1970-01-01T00:00:00.5Z", "0"), ("2262-04-11T23:47:16.854775807Z", "854775808")]
-)
-def test_a_time_out_of_range_is_refused_though_its_second_is_known(sound, decimals):
-    assert nanoseconds(sound) == nanoseconds(sound)
+    "second",
+    [
+        "2021-13-17T16:48:52.", "1969-12-31T23:59:59.", "1970-01-01T00:00:00.", "2262-04-11T23:47:16.",
+        ":-:-:-:-:-:-:-:-:-:.",
+    ],
+)  # fmt: skip
+def test_a_second_that_is_none_or_of_which_not_all_is_in_range_is_refused(second):
     with pytest.raises(MalformedFrame):
-        of_parts(sound[:20], decimals)
+        SECONDS[second]
     with pytest.raises(MalformedFrame):
-        nanoseconds(f"{sound[:20]}{decimals}Z")
+        nanoseconds(f"{second}5Z")
+
+
+def test_other_ways_to_write_a_time_are_read_as_well():
+    for text in ("20210417T164852.123456Z", "2021-04-17T16:48:52,123456Z"):
+        assert nanoseconds(text) == nanoseconds("2021-04-17T16:48:52.123456Z")
+
+
+def test_the_seconds_that_are_remembered_stay_bounded():
+    for second in range(1_700_000_000, 1_700_002_500):
+        text = datetime.fromtimestamp(second, UTC).strftime("%Y-%m-%dT%H:%M:%S.")
+        assert SECONDS[text] == second * SECOND
+    assert len(SECONDS) <= 1_000
