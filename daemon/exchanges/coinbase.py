@@ -6,6 +6,7 @@ https://docs.cdp.coinbase.com/coinbase-app/advanced-trade-apis/websocket/websock
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from decimal import Decimal
 from math import inf
+from operator import itemgetter
 from typing import ClassVar, Final, Literal, TypeAlias
 
 import msgspec
@@ -284,23 +285,23 @@ class Coinbase(Exchange):
         """Publish trades. A snapshot repeats the last ones: it fills what a broken connection missed, nothing else."""
         m = _trades(raw)
         self._late(m.sequence_num, connection)
-        found: list[tuple[Market, Trade, bool]] = []
+        found: list[tuple[int, Market, Trade]] = []
         for event in m.events:
             for t in event.trades:
                 market = self._markets.get(t.product_id) or self._market(t.product_id)
                 if not sound_trade(t.price, t.size):
                     raise MalformedFrame(f"price {t.price!r} or amount {t.size!r} is not a plain decimal above 0")
-                ts, identity = nanoseconds(t.time), str(int(t.trade_id))
+                ts, number = nanoseconds(t.time), int(t.trade_id)
+                if event.type == "snapshot" and not 0 <= market.trades.last < number:
+                    continue
                 trade = Trade(
-                    self.name, market.symbol, ts, recv, self.source, identity, t.price, t.size, rest.taker(t)
+                    self.name, market.symbol, ts, recv, self.source, str(number), t.price, t.size, rest.taker(t)
                 )  # fmt: skip
-                repeated = event.type == "snapshot" and not 0 <= market.trades.last < int(identity)
-                found.append((market, trade, repeated))
-        found.sort(key=lambda of: int(of[1].id))
-        candidates = [(market, trade) for market, trade, repeated in found if not repeated]
-        events: Events = [trade for market, trade in candidates if not market.trades.seen(int(trade.id))]
-        if len(events) != len(candidates):
-            self.duplicates["trade"] += len(candidates) - len(events)
+                found.append((number, market, trade))
+        found.sort(key=itemgetter(0))
+        events: Events = [trade for number, market, trade in found if not market.trades.seen(number)]
+        if len(events) != len(found):
+            self.duplicates["trade"] += len(found) - len(events)
         return events
 
     def _tickers(self, raw: bytes, recv: int, connection: int) -> Events:

@@ -1,6 +1,6 @@
 """What makes a decimal string sound: exchanges' numbers are checked here and passed on unchanged."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Annotated, Final, TypeAlias
 
 import msgspec
@@ -27,7 +27,12 @@ AMOUNT: Final = r"[0-9]++(?:\.[0-9]++)?+"
 """A plain decimal, as part of a pattern."""
 
 _PLAIN: Final = b"0123456789."
-_floats: Final = msgspec.json.Decoder(list[float]).decode
+_array: Final = msgspec.json.Decoder(list[float]).decode
+
+
+def floats(numbers: Iterable[str]) -> list[float]:
+    """Return JSON numbers as floats, to look at: by way of one array, at half the cost of `float` for each."""
+    return _array(f"[{','.join(numbers)}]")
 
 
 def check(positive: Sequence[str], others: Sequence[str] = ()) -> None:
@@ -67,7 +72,7 @@ def _sound_levels(levels: Sequence[Level]) -> bool:
     if numbers.encode().translate(None, _PLAIN + b","):
         return False
     try:
-        found = _floats(f"[{numbers}]")
+        found = _array(f"[{numbers}]")
     except msgspec.DecodeError:  # of JSON; decimals may begin with several zeros
         return all(sound_level(*level) for level in levels)
     return len(found) == 2 * len(levels) and all(found[: len(prices)])

@@ -260,19 +260,18 @@ class Kraken(Exchange):
     def _trades(self, raw: bytes, recv: int, connection: int) -> Events:  # noqa: ARG002 # ids are the pair's
         """Publish trades. A snapshot repeats the last ones: it fills what a broken connection missed, nothing else."""
         m = _trades(raw)
-        found: list[tuple[Market, Trade]] = []
+        found: list[tuple[int, Market, Trade]] = []
         for t in m.data:
             market = self._markets.get(t.symbol) or self._market(t.symbol)
             price, amount = digits(t.price), digits(t.qty)
             if not sound_trade(price, amount):
                 raise MalformedFrame(f"price {price!r} or amount {amount!r} is not a plain decimal above 0")
-            ts, identity = nanoseconds(t.timestamp), str(t.trade_id)
-            trade = Trade(self.name, market.symbol, ts, recv, self.source, identity, price, amount, t.side)
-            found.append((market, trade))
-        if m.type == "snapshot":
-            newer = [(market, trade) for market, trade in found if 0 <= market.trades.last < int(trade.id)]
-            return [trade for market, trade in newer if not market.trades.seen(int(trade.id))]
-        events: Events = [trade for market, trade in found if not market.trades.seen(int(trade.id))]
+            ts, number = nanoseconds(t.timestamp), t.trade_id
+            if m.type == "snapshot" and not 0 <= market.trades.last < number:
+                continue
+            trade = Trade(self.name, market.symbol, ts, recv, self.source, str(number), price, amount, t.side)
+            found.append((number, market, trade))
+        events: Events = [trade for number, market, trade in found if not market.trades.seen(number)]
         if len(events) != len(found):
             self.duplicates["trade"] += len(found) - len(events)
         return events

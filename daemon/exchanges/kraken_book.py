@@ -10,6 +10,7 @@ from zlib import crc32
 
 from bus.errors import MalformedFrame
 from bus.events import Level
+from daemon.exchanges.decimals import floats
 
 DEPTH: Final = 1000
 """Levels of each side that are subscribed to, the most that Kraken offers."""
@@ -37,15 +38,15 @@ class Side:
 
     def reset(self, levels: Sequence[Level]) -> None:
         """Begin with a snapshot, the best level first. Raises MalformedFrame."""
-        sign = self._sign
         self._levels = [*reversed(levels)]
-        self._keys = [float(price) * sign for price, _ in self._levels]
+        sign = "-" if self._sign < 0 else ""
+        self._keys = floats([f"{sign}{price}" for price, _ in self._levels])
         self.pieces = [_piece(*level) for level in levels[:CHECKED]]
         self.changed = True
         if not all(self._keys) or self._keys != sorted(self._keys):
             raise MalformedFrame("a price of 0, or a snapshot that is not in the order of its prices")
 
-    def change(self, changes: Sequence[Level]) -> list[Level]:
+    def change(self, changes: Sequence[Level]) -> Sequence[Level]:
         """Apply the changes of one message; return the removals that follow from it.
 
         Kraken says nothing of the levels that fall out of the subscribed depth: they are removed here, so that every
@@ -57,27 +58,26 @@ class Side:
             key = float(price) * sign
             if not key:
                 raise MalformedFrame("a price of 0")
-            count = len(keys)
-            low = count - CHECKED if count > CHECKED and keys[-CHECKED] <= key else 0  # most changes are near the top
-            at = bisect_left(keys, key, low)
-            rank = count - at  # of a known price: 1 is the best
-            known = rank and keys[at] == key
+            deep = len(keys) - CHECKED  # how many are not checked
+            at = bisect_left(keys, key, deep if deep > 0 and keys[deep] <= key else 0)  # most changes are near the top
+            rank = deep + CHECKED - at  # of a known price: 1 is the best
             if rank <= CHECKED:
                 self.changed = True
-            if float(amount):
-                if known:
+            if rank and keys[at] == key:
+                if float(amount):
                     levels[at] = level
                     if rank <= CHECKED:
                         pieces[rank - 1] = _piece(price, amount)
                 else:
-                    keys.insert(at, key)
-                    levels.insert(at, level)
-                    if rank < CHECKED:
-                        pieces.insert(rank, _piece(price, amount))
-                        del pieces[CHECKED:]
-            elif known:
-                self._remove(at, rank)
-        return self._cut() if len(keys) > self._depth else []
+                    self._remove(at, rank)
+            elif float(amount):
+                keys.insert(at, key)
+                levels.insert(at, level)
+                if rank < CHECKED:
+                    pieces.insert(rank, _piece(price, amount))
+                    if deep >= 0:
+                        del pieces[CHECKED]
+        return self._cut() if len(keys) > self._depth else ()
 
     def _remove(self, at: int, rank: int) -> None:
         levels, pieces = self._levels, self.pieces

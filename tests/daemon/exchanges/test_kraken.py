@@ -155,7 +155,7 @@ def test_levels_that_fall_out_of_the_depth_are_removed_for_everyone():
     kept.bids.reset([("3.0", "1"), ("2.0", "1")])
     kept.asks.reset([("4.0", "1")])
     assert kept.bids.change([("3.5", "1")]) == [("2.0", "0")]
-    assert kept.bids.change([("2.5", "1"), ("3.5", "0.00")]) == []
+    assert not kept.bids.change([("2.5", "1"), ("3.5", "0.00")])
     assert kept.checksum() == checksum([("3.0", "1"), ("2.5", "1")], [("4.0", "1")])
 
 
