@@ -162,10 +162,10 @@ class Kraken(Exchange):
             one = _one_level(raw.decode("latin-1")) if len(raw) <= LONGEST_OF_ONE else None
             if one is None:
                 return self._routed(raw, recv, connection)
-            native, no_bid, price, amount, checksum, second, decimals = one.groups()
+            native, bid, bid_size, ask, ask_size, checksum, second, decimals = one.groups()
             market = self._markets.get(native) or self._market(native)
             ts = SECONDS[second] + int(decimals) * UNITS[len(decimals)]
-            bids, asks = ([], [(price, amount)]) if no_bid else ([(price, amount)], [])
+            bids, asks = [(bid, bid_size)] if bid else [], [(ask, ask_size)] if ask else []
             return self._delta(market, bids, asks, ts, int(checksum), recv, connection)
         except (MalformedFrame, *_UNDECODABLE) as error:
             self._doubt(raw)

@@ -18,7 +18,6 @@ from daemon.exchanges import rfc3339
 from daemon.exchanges.decimals import MAX_LEVELS, Number, check_levels
 
 Id: TypeAlias = Annotated[int, Meta(ge=0, le=2**63 - 1)]
-Checksum: TypeAlias = Annotated[int, Meta(ge=0, lt=2**32)]
 Kind: TypeAlias = Literal["snapshot", "update"]
 
 
@@ -73,7 +72,7 @@ class BookData(Struct, gc=False):
     bids: Raw
     asks: Raw
     timestamp: str
-    checksum: Checksum | None = None
+    checksum: Id | None = None
 
 
 class BookMessage(Struct, gc=False):
@@ -88,17 +87,15 @@ class BookMessage(Struct, gc=False):
 
 
 _NUMBER: Final = r"(?:0|[1-9][0-9]*+)(?:\.[0-9]++)?+"
-_CHECKSUM: Final = r"[1-3][0-9]{9}|4[01][0-9]{8}|[1-9][0-9]{0,8}+|0"
-"""32 bits; of those that begin with 42 not all are, and typed decoding says which."""
+_LEVEL: Final = rf'(?:\{{"price":({_NUMBER}),"qty":({_NUMBER})\}})?+'
 ONE_LEVEL: Final = re.compile(
     r'\{"channel":"book","type":"update","data":\[\{"symbol":"([A-Z0-9./]++)",'
-    rf'"bids":\[(\],"asks":\[)?+\{{"price":({_NUMBER}),"qty":({_NUMBER})\}}(?(2)|\],"asks":\[)\],'
-    rf'"checksum":({_CHECKSUM}),"timestamp":"{rfc3339.PARTS}"\}}\]\}}'
+    rf'"bids":\[{_LEVEL}\],"asks":\[{_LEVEL}\],"checksum":(0|[1-9][0-9]{{0,17}}+),"timestamp":"{rfc3339.PARTS}"\}}\]\}}'
 )
 """The most frequent book message, one level of one symbol: what this matches, typed decoding and `levels` let pass.
 
-Taking it apart so costs two thirds of that. Groups: symbol, something where it is an ask, price, amount, checksum,
-second, decimals.
+Taking it apart so costs two thirds of that. Groups: symbol, price and amount of the bid, of the ask, checksum, second,
+decimals.
 """
 LONGEST_OF_ONE: Final = 220
 """Bytes beyond which a book message has several levels: it is not worth trying."""
