@@ -8,7 +8,7 @@ from bus.errors import MalformedFrame
 
 PARTS: Final = r"([0-9T:-]{19}\.)([0-9]{1,9}+)Z"
 """The usual form as part of a pattern; the time is SECONDS[first group] + int(second) * UNITS[len(second)]."""
-UNITS: Final[dict[int, int]] = {decimals: SECOND // 10**decimals for decimals in range(1, 10)}
+UNITS: Final = tuple(SECOND // 10**decimals for decimals in range(10))
 """What the last decimal stands for (ns), by how many there are."""
 
 _EPOCH: Final = datetime.fromtimestamp(0, UTC)
@@ -39,9 +39,8 @@ SECONDS: Final = _Seconds()
 def nanoseconds(text: str) -> int:
     """Return a time such as 2021-04-17T16:48:52.949650Z, with up to nine decimals, in ns. Raises MalformedFrame."""
     decimals = text[_POINT:-1]
-    unit = UNITS.get(len(decimals))
-    if unit and text[_POINT - 1] == "." and decimals.isdecimal() and text[-1] == "Z":
-        return SECONDS[text[:_POINT]] + int(decimals) * unit
+    if len(decimals) < len(UNITS) and decimals.isdecimal() and text[_POINT - 1] == "." and text[-1] == "Z":
+        return SECONDS[text[:_POINT]] + int(decimals) * UNITS[len(decimals)]
     return _slowly(text)
 
 
