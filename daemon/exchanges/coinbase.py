@@ -182,8 +182,11 @@ class Coinbase(Exchange):
                 counts[connection] = number
             elif self._late(number, connection):
                 return self._duplicate("book")
-            ts = SECONDS[second] + int(decimals) * UNITS[len(decimals)]
-            market = self._markets.get(native) or self._market(native)
+            try:
+                ts = SECONDS[second] + int(decimals) * UNITS[len(decimals)]
+                market = self._markets[native]
+            except KeyError:  # the first of its second, or of its product
+                ts, market = nanoseconds(f"{second}{decimals}Z"), self._market(native)
             if market.book.connection != connection:
                 return self._stray(market, connection)
             bids, asks = ([], [(price, amount)]) if offer else ([(price, amount)], [])

@@ -35,14 +35,24 @@ def floats(numbers: Iterable[str]) -> list[float]:
     return _array(f"[{','.join(numbers)}]")
 
 
-def check(positive: Sequence[str], others: Sequence[str] = ()) -> None:
-    """Raise MalformedFrame unless all are plain decimals (no sign, no exponent) and those in `positive` exceed 0.
-
-    Joining first makes the character check one pass in C; float only looks, nothing of it is kept.
-    """
+def _values(numbers: Sequence[str]) -> list[float]:
+    """Return plain decimals (no sign, no exponent) as floats, to look at. Raises ValueError for what is none."""
+    array = ",".join(numbers)
+    if array.encode().translate(None, _PLAIN + b","):
+        raise ValueError
     try:
-        plain = not "".join((*positive, *others)).encode().translate(None, _PLAIN)
-        sound = plain and all(map(float, positive)) and sum(map(float, others)) >= 0
+        values = _array(f"[{array}]")
+    except msgspec.DecodeError:  # JSON's numbers begin with one zero at most
+        values = [*map(float, numbers)]
+    if len(values) != len(numbers):  # there was a comma in one
+        raise ValueError
+    return values
+
+
+def check(positive: Sequence[str], others: Sequence[str] = ()) -> None:
+    """Raise MalformedFrame unless all are plain decimals (no sign, no exponent) and those in `positive` exceed 0."""
+    try:
+        sound = all(_values((*positive, *others))[: len(positive)])
     except ValueError:
         sound = False
     if not sound:
@@ -66,16 +76,11 @@ def _above_zero(levels: Sequence[Level]) -> bool:
 
 
 def _sound_levels(levels: Sequence[Level]) -> bool:
-    """Whether levels are sound: `check` by way of a JSON array, at half of it."""
-    prices = [price for price, _ in levels]
-    numbers = ",".join([*prices, *[amount for _, amount in levels]])
-    if numbers.encode().translate(None, _PLAIN + b","):
-        return False
+    """Whether every price exceeds 0 and every amount is a plain decimal."""
     try:
-        found = _array(f"[{numbers}]")
-    except msgspec.DecodeError:  # of JSON; decimals may begin with several zeros
-        return all(sound_level(*level) for level in levels)
-    return len(found) == 2 * len(levels) and all(found[: len(prices)])
+        return all(_values([price for price, _ in levels] + [amount for _, amount in levels])[: len(levels)])
+    except ValueError:
+        return False
 
 
 def check_signed(*values: str) -> None:

@@ -163,8 +163,10 @@ class Kraken(Exchange):
             if one is None:
                 return self._routed(raw, recv, connection)
             native, bid, bid_size, ask, ask_size, checksum, second, decimals = one.groups()
-            market = self._markets.get(native) or self._market(native)
-            ts = SECONDS[second] + int(decimals) * UNITS[len(decimals)]
+            try:
+                market, ts = self._markets[native], SECONDS[second] + int(decimals) * UNITS[len(decimals)]
+            except KeyError:  # the first of its pair, or of its second
+                market, ts = self._market(native), nanoseconds(f"{second}{decimals}Z")
             bids, asks = [(bid, bid_size)] if bid else [], [(ask, ask_size)] if ask else []
             return self._delta(market, bids, asks, ts, int(checksum), recv, connection)
         except (MalformedFrame, *_UNDECODABLE) as error:
@@ -241,9 +243,9 @@ class Kraken(Exchange):
             return self._broken(market, "an update without a snapshot", said=verdict == "broken")
         book = market.book
         if bids:
-            bids += book.bids.change(bids)
+            book.bids.change(bids)
         if asks:
-            asks += book.asks.change(asks)
+            book.asks.change(asks)
         if book.checksum() != checksum:
             return self._broken(market, "its checksum is wrong", said=market.chain.fail() == "broken")
         return [Book(self.name, market.symbol, ts, recv, self.source, "delta", bids, asks, None, None, None, checksum)]

@@ -28,7 +28,7 @@ class Side:
 
     def __init__(self, depth: int, *, asks: bool) -> None:
         self._depth = depth
-        self._sign = -1 if asks else 1
+        self._sign = -1.0 if asks else 1.0
         self._keys: list[float] = []
         self._levels: list[Level] = []
         self.pieces: list[str] = []
@@ -46,8 +46,8 @@ class Side:
         if not all(self._keys) or self._keys != sorted(self._keys):
             raise MalformedFrame("a price of 0, or a snapshot that is not in the order of its prices")
 
-    def change(self, changes: Sequence[Level]) -> Sequence[Level]:
-        """Apply the changes of one message; return the removals that follow from it.
+    def change(self, changes: list[Level]) -> None:
+        """Apply the changes of one message, and add to them the removals that follow from it.
 
         Kraken says nothing of the levels that fall out of the subscribed depth: they are removed here, so that every
         subscriber's book is the same. Raises MalformedFrame half-way.
@@ -77,7 +77,7 @@ class Side:
                     pieces.insert(rank, _piece(price, amount))
                     if deep >= 0:
                         del pieces[CHECKED]
-        return self._cut() if len(keys) > self._depth else ()
+        changes += self._cut() if len(keys) > self._depth else ()
 
     def _remove(self, at: int, rank: int) -> None:
         levels, pieces = self._levels, self.pieces
