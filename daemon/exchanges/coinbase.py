@@ -12,7 +12,7 @@ from typing import ClassVar, Final, Literal, TypeAlias
 import msgspec
 
 from bus.errors import ConfigError, MalformedFrame, said
-from bus.events import Book, Source, Ticker, Trade
+from bus.events import Book, Level, Source, Ticker, Trade
 from daemon.exchanges import coinbase_rest as rest
 from daemon.exchanges.answers import Stamp, unreadable
 from daemon.exchanges.base import (
@@ -189,7 +189,9 @@ class Coinbase(Exchange):
                 ts, market = nanoseconds(f"{second}{decimals}Z"), self._market(native)
             if market.book.connection != connection:
                 return self._stray(market, connection)
-            bids, asks = ([], [(price, amount)]) if offer else ([(price, amount)], [])
+            bids: list[Level] = []
+            asks: list[Level] = []
+            (asks if offer else bids).append((price, amount))
             return [Book(self.name, market.symbol, ts, recv, self.source, "delta", bids, asks)]
         except (MalformedFrame, *_UNDECODABLE) as error:
             self._doubt(raw, connection)
