@@ -3,10 +3,12 @@
     python -m tests.bench.persist [dsn]
 
 Without a dsn it starts an embedded PostgreSQL in a temporary folder. The ways take turns on one table, eight batches of
-5,000 at a time and in each round another one first, each batch in a transaction of its own. `overlap` is the handler
-given batches whose first tenth stands already; `two` are two handlers in processes of their own, each with batches of
-its own, as parts of the role are. Prints the medians of several rounds: rows/s, rows/s as a share of COPY's in the same
-round (lowest and highest round), CPU µs a row of this process, which does nothing for `two`.
+5,000 at a time and in each round another one first, each batch in a transaction of its own. `records` is what a plain
+client does: the same trades as tuples of Decimals through `copy_records_to_table`, which fails on a row that stands
+already. `overlap` is the handler given batches whose first tenth stands already; `two` are two handlers in processes of
+their own, each with batches of its own, as parts of the role are. Prints the medians of several rounds: rows/s, rows/s
+as a share of COPY's in the same round (lowest and highest round), CPU µs a row of this process, which does nothing for
+`two`.
 """
 
 import asyncio
@@ -16,6 +18,8 @@ import sys
 import tempfile
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 from multiprocessing.connection import Connection
 from pathlib import Path
 
@@ -32,9 +36,10 @@ from migrations.runner import migrate
 BATCH = 5_000
 TURN = 8
 """Batches that a way stores in a row; two handlers wait for one another at its end only."""
-BATCHES = 32
+BATCHES = 40
 ROUNDS = 12
 TRADES = TABLES[Trade]
+EPOCH = datetime.fromtimestamp(0, UTC)
 
 Way = Callable[[Sequence[int]], Awaitable[int]]
 """Stores the batches of these numbers and returns how many rows that were."""
@@ -62,6 +67,11 @@ def trades(exchange: str = "binance") -> list[list[Trade]]:
 
 def prepared(batches: list[list[Trade]], ids: Mapping[str, int]) -> list[memoryview]:
     return [memoryview("".join(TRADES.row(e, ids[e.symbol]) for e in batch).encode()) for batch in batches]
+
+
+def record(e: Trade, instrument: int) -> tuple[object, ...]:
+    moment = EPOCH + timedelta(microseconds=(e.recv if e.ts is None else e.ts) // 1_000)
+    return instrument, moment, e.id, Decimal(e.price), Decimal(e.amount), e.side, e.recv, e.source
 
 
 async def store(one: PersistenceHandler, own: list[list[Trade]], numbers: Sequence[int], again: int = 0) -> int:
@@ -132,6 +142,14 @@ async def measure(dsn: str) -> None:
             )  # fmt: skip
         return BATCH * len(numbers)
 
+    async def records(numbers: Sequence[int]) -> int:
+        for number in numbers:
+            await connection.copy_records_to_table(
+                TRADES.name, schema_name=TRADES.schema, columns=list(TRADES.columns),
+                records=[record(trade, ids[trade.symbol]) for trade in batches[number]],
+            )  # fmt: skip
+        return BATCH * len(numbers)
+
     parts = [Part(dsn, exchange) for exchange in ("kraken", "okx")]
 
     async def two(numbers: Sequence[int]) -> int:
@@ -140,6 +158,7 @@ async def measure(dsn: str) -> None:
     await two(range(1))  # connected
     ways: dict[str, Way] = {
         "copy": copy,
+        "records": records,
         "handler": lambda numbers: store(handler, batches, numbers),
         "overlap": lambda numbers: store(overlapped, batches, numbers, BATCH // 10),
         "two": two,
