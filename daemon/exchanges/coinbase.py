@@ -173,7 +173,7 @@ class Coinbase(Exchange):
         """
         raw = frame.encode() if isinstance(frame, str) else frame
         try:
-            one = _one_update(raw.decode()) if len(raw) <= LONGEST_OF_ONE else None
+            one = _one_update(raw.decode("latin-1")) if len(raw) <= LONGEST_OF_ONE else None
             if one is None:
                 return self._routed(raw, recv, connection)
             second, decimals, digits, native, offer, price, amount = one.groups()

@@ -159,7 +159,7 @@ class Kraken(Exchange):
         """
         raw = frame.encode() if isinstance(frame, str) else frame
         try:
-            one = _one_level(raw.decode()) if len(raw) <= LONGEST_OF_ONE else None
+            one = _one_level(raw.decode("latin-1")) if len(raw) <= LONGEST_OF_ONE else None
             if one is None:
                 return self._routed(raw, recv, connection)
             native, bid, bid_size, ask, ask_size, checksum, second, decimals = one.groups()

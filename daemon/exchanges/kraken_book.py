@@ -38,9 +38,10 @@ class Side:
 
     def reset(self, levels: Sequence[Level]) -> None:
         """Begin with a snapshot, the best level first. Raises MalformedFrame."""
-        self._levels = [*reversed(levels)]
-        sign = "-" if self._sign < 0 else ""
-        self._keys = floats([f"{sign}{price}" for price, _ in self._levels])
+        kept = [*reversed(levels)]
+        prices = [price for price, _ in kept]
+        self._keys = floats(prices if self._sign > 0 else [f"-{price}" for price in prices])
+        self._levels = kept
         self.pieces = [_piece(*level) for level in levels[:CHECKED]]
         self.changed = True
         if not all(self._keys) or self._keys != sorted(self._keys):
@@ -58,9 +59,9 @@ class Side:
             key = float(price) * sign
             if not key:
                 raise MalformedFrame("a price of 0")
-            deep = len(keys) - CHECKED  # how many are not checked
+            deep = len(keys) - CHECKED  # from here on they are checked
             at = bisect_left(keys, key, deep if deep > 0 and keys[deep] <= key else 0)  # most changes are near the top
-            rank = deep + CHECKED - at  # of a known price: 1 is the best
+            rank = len(keys) - at  # of a known price: 1 is the best
             if rank <= CHECKED:
                 self.changed = True
             if rank and keys[at] == key:

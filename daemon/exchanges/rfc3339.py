@@ -7,7 +7,7 @@ from bus.clock import MICROSECOND, SECOND
 from bus.errors import MalformedFrame
 
 PARTS: Final = r"([0-9T:-]{19}\.)([0-9]{1,9}+)Z"
-"""The usual form as part of a pattern: where its second is known, SECONDS[first] + int(second) * UNITS[len(second)]."""
+"""The usual form as part of a pattern. Its two groups are what `SECONDS` knows a time by, and its decimals."""
 UNITS: Final[tuple[int, ...]] = tuple(SECOND // 10**decimals for decimals in range(10))
 """What the last decimal stands for (ns), by how many there are."""
 
@@ -30,7 +30,8 @@ def nanoseconds(text: str) -> int:
     """Return a time such as 2021-04-17T16:48:52.949650Z, with up to nine decimals, in ns. Raises MalformedFrame."""
     decimals = text[_POINT:-1]
     second = SECONDS.get(text[:_POINT])
-    if second and 0 < len(decimals) < len(UNITS) and decimals.isdecimal() and text[-1] == "Z":
+    usual = decimals.isascii() and decimals.isdecimal() and len(decimals) < len(UNITS) and text[-1] == "Z"
+    if second and usual:
         return second + int(decimals) * UNITS[len(decimals)]
     return _slowly(text)
 

@@ -248,6 +248,13 @@ def test_a_frame_that_is_half_bad_leaves_no_trace():
     assert len(bybit.parse(trade(), 2, LINEAR)) == 1
 
 
+@pytest.mark.parametrize("kind", ["snapshot", "delta"])
+@pytest.mark.parametrize("side", ["bids", "asks"])
+def test_a_level_that_is_no_price_makes_a_book_message_malformed(kind, side):
+    with pytest.raises(MalformedFrame):
+        listed().parse(book(1, kind, **{"bids": (), "asks": (), side: [("-1", "1")]}), 1, LINEAR)
+
+
 def test_only_books_start_anew_when_their_feed_is_lost():
     bybit = listed()
     bybit.parse(trade(), 1, LINEAR)

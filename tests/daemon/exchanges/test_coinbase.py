@@ -74,7 +74,16 @@ def test_the_snapshot_of_trades_fills_what_a_broken_connection_missed_and_no_mor
     assert coinbase.parse(trades(0, *recent, kind="snapshot"), 1) == []
     coinbase.parse(trades(1, item(7)), 2)
     assert [e.id for e in coinbase.parse(trades(0, *recent, kind="snapshot"), 3, 2)] == ["8", "9"]
+    assert not coinbase.duplicates
     assert coinbase.parse(trades(2, item(9)), 4) == []
+
+
+def test_the_first_trade_ever_is_known_when_a_snapshot_repeats_it():
+    coinbase = listed()
+    coinbase.parse(trades(0, item(0)), 1)
+    repeated = trades(1, item(0), item(1, trade_id="007"), kind="snapshot")
+    assert [event.id for event in coinbase.parse(repeated, 2)] == ["7"]
+    assert not coinbase.duplicates
 
 
 def test_a_book_is_published_while_no_message_is_missing():

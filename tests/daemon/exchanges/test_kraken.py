@@ -79,7 +79,16 @@ def test_the_snapshot_of_trades_fills_what_a_broken_connection_missed_and_no_mor
     assert kraken.parse(frame("trade", *recent, kind="snapshot"), 1) == []
     kraken.parse(trade(7), 2)
     assert [event.id for event in kraken.parse(frame("trade", *recent, kind="snapshot"), 3)] == ["8", "9"]
+    assert not kraken.duplicates
     assert kraken.parse(trade(9), 4) == []
+
+
+def test_the_first_trade_ever_is_known_when_a_snapshot_repeats_it():
+    kraken = listed()
+    kraken.parse(trade(0), 1)
+    twice = frame("trade", trade_item(0), trade_item(1), trade_item(1), kind="snapshot")
+    assert [event.id for event in kraken.parse(twice, 2)] == ["1"]
+    assert kraken.duplicates == Counter(trade=1)
 
 
 def test_a_book_is_published_while_its_checksums_hold():
@@ -127,6 +136,27 @@ def test_an_update_that_cannot_be_read_breaks_its_book():
 def test_a_snapshot_with_a_wrong_checksum_is_no_book():
     kraken = listed()
     assert kraken.parse(book(BIDS, ASKS, 1, "snapshot"), 1) == []
+    assert [notice.kind for notice in kraken.notices] == ["resync"]
+
+
+@pytest.mark.parametrize("crc", [2**63, -1])
+def test_what_cannot_be_a_checksum_is_malformed(crc):
+    kraken = listed()
+    begun(kraken)
+    with pytest.raises(MalformedFrame):
+        kraken.parse(book(BIDS[1:], (), crc), 1)
+
+
+@pytest.mark.parametrize(
+    ("bids", "asks"),
+    [([("5.1", "1"), ("0.0", "1")], [("6", "1")]), ([("0.0", "1")], []), ([("9" * 400, "1"), ("5.1", "1")], [])],
+)
+def test_a_snapshot_that_cannot_be_taken_leaves_no_half_of_it(bids, asks):
+    kraken = listed()
+    begun(kraken)
+    with pytest.raises(MalformedFrame):
+        kraken.parse(" " + book(bids, asks, None, "snapshot"), 1)  # not so that it is known for a book's
+    assert kraken.parse(book(BIDS[1:], (), 7), 2) == []
     assert [notice.kind for notice in kraken.notices] == ["resync"]
 
 

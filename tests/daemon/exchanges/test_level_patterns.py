@@ -63,6 +63,7 @@ def same_without_the_pattern(module: ModuleType, text: str) -> bool:
 @example(bids=[["5", "0"]], asks=[["0.000", "1"]])
 @example(bids=[["0", "0"]], asks=[])
 @example(bids=[], asks=[["5", "."]])
+@example(bids=[["5", "-1"]], asks=[])
 def test_the_pattern_changes_no_outcome(module: ModuleType, frame: Callable[[Side, Side], str], bids, asks):
     assert same_without_the_pattern(module, frame(bids, asks))
 

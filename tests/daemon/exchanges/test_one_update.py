@@ -1,5 +1,6 @@
 """The most frequent frame of an exchange is taken apart by a pattern, and comes to what decoding makes of it."""
 
+from collections.abc import Iterable
 from typing import Any
 
 import coinbase_payloads as coinbase
@@ -52,14 +53,14 @@ def of_coinbase(draw: st.DrawFn) -> str:
     return draw(garbled(coinbase.book(number, bids, asks, kind, of, time)))
 
 
-def after(bids=(), asks=()) -> int:
+def after(bids: Iterable[tuple[str, str]] = (), asks: Iterable[tuple[str, str]] = ()) -> int:
     """The checksum of Kraken's book once such levels have come, which both ways compute alike."""
     kept = kraken.listed()
     kept.parse(BEGUN_KRAKEN[0], 1)
     book = kept._market("BTC/USD").book
     try:
-        book.bids.change(bids)
-        book.asks.change(asks)
+        book.bids.change([*bids])
+        book.asks.change([*asks])
     except (MalformedFrame, ValueError):
         return 7
     return book.checksum()

@@ -12,6 +12,11 @@ from daemon.exchanges.rfc3339 import SECONDS, UNITS, nanoseconds
 SECOND = 1_000_000_000
 
 
+@pytest.fixture(autouse=True)
+def no_second_is_known():
+    SECONDS.clear()
+
+
 @given(st.integers(1, 9_223_372_034), st.integers(1, 9), st.data())
 def test_every_digit_counts(second, digits, data):
     fraction = f"{data.draw(st.integers(0, 10**digits - 1)):0{digits}}"
@@ -47,8 +52,20 @@ def test_a_time_out_of_range_is_refused_though_some_of_its_second_are_not(sound,
 
 
 def test_other_ways_to_write_a_time_are_read_as_well():
-    for text in ("20210417T164852.123456Z", "2021-04-17T16:48:52,123456Z"):
-        assert nanoseconds(text) == nanoseconds("2021-04-17T16:48:52.123456Z")
+    for _ in range(2):
+        for text in ("20210417T164852.123456Z", "2021-04-17T16:48:52,123456Z"):
+            assert nanoseconds(text) == nanoseconds("2021-04-17T16:48:52.123456Z")
+    assert nanoseconds("20210417T164852.123499Z") == nanoseconds("2021-04-17T16:48:52.123499Z")
+    assert nanoseconds("2021-04-17T17:48:52.5+01:00") + 3_600 * SECOND == nanoseconds("2021-04-17T17:48:52.5Z")
+
+
+@pytest.mark.parametrize("known", [False, True])
+@pytest.mark.parametrize("decimals", ["5x", "1_1Z", "٣Z", "5", "+5Z"])
+def test_what_is_no_decimal_is_refused_whether_the_second_is_known_or_not(known, decimals):
+    if known:
+        nanoseconds("2021-04-17T16:48:52.5Z")
+    with pytest.raises(MalformedFrame):
+        nanoseconds(f"2021-04-17T16:48:52.{decimals}")
 
 
 def test_the_seconds_that_are_remembered_stay_bounded():
