@@ -112,6 +112,10 @@ class Publisher:
         away = not self.connected and self._queued >= SPOOL_AT
         return self._overflow if away or not self._drained else None
 
+    def written(self) -> list[str]:
+        """Return the market streams that this process has written since it reached the server last."""
+        return [name for name in self._streams if name in self._listed and self._names.parse(name)]
+
     async def publish(self, events: Sequence[Event]) -> None:
         """Queue events; wait for room when the bound is reached."""
         if not events:
@@ -217,6 +221,8 @@ class Publisher:
     async def _align(self, stream: OutStream, token: bytes) -> None:
         """Bring a stream's outbox behind the head that the server really has."""
         head = await read_head(self._client, stream.name, token)
+        if head is None:  # the server may have been emptied, of the names as well
+            self._listed.clear()
         gone = len(stream.ring) if head is None else sum(frame.entry > head.entry for frame in stream.ring)
         for _ in range(gone):
             frame = stream.ring.pop()

@@ -4,7 +4,7 @@ import asyncio
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
-from typing import Any, Final, TypeAlias
+from typing import Any, Final
 
 import asyncpg
 
@@ -16,10 +16,8 @@ from bus.handler import Position
 from handlers.persistence import transaction
 from handlers.persistence.instruments import Name, learn_ids
 from handlers.persistence.tables import BOOK_SNAPSHOTS, TABLES, Table
+from handlers.sessions import Connection, connect
 
-Connection: TypeAlias = "asyncpg.Connection[Any]"
-
-CONNECT_TIMEOUT: Final = 10.0
 DEADLINE: Final = 60.0
 """Seconds for one batch, connecting included."""
 PART: Final = 1_000
@@ -82,9 +80,7 @@ class Writer:
     async def _connected(self) -> Connection:
         if self._connection is None or self._connection.is_closed():
             self._ids.clear()  # it may be another database now
-            self._connection = await asyncpg.connect(
-                self._dsn, timeout=CONNECT_TIMEOUT, server_settings={"application_name": "marketd persistence"}
-            )
+            self._connection = await connect(self._dsn, "marketd persistence")
             self._connection.add_termination_listener(self._died)
         return self._connection
 

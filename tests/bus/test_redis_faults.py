@@ -274,6 +274,29 @@ async def test_what_is_acknowledged_while_the_janitor_looks_does_not_stop_it(
     await bus.close()
 
 
+async def test_a_server_that_was_emptied_learns_the_streams_names_again(server: Server):
+    bus, group = await RedisBus.open(server.url), Group("late", frozenset({"trade"}))
+    await bus.publish([trade(0)])
+    await bus.flush(5)
+    await bus.client.flushall()
+    await bus.publish([trade(1)])
+    await bus.flush(5)
+    late = await bus.consumer(group)
+    assert await read_numbers(late, 2) == [0, 1]
+    await late.close()
+    await bus.close()
+
+
+async def test_the_janitor_lists_what_this_process_writes(server: Server):
+    bus = await RedisBus.open(server.url)
+    await bus.publish([trade(0)])
+    await bus.flush(5)
+    await bus.client.delete(bus.names.directory)
+    await Janitor(bus.client, server.url, bus.names, SystemClock(), 1_000, bus.written).sweep()
+    assert await bus.client.smembers(bus.names.directory) == {bus.names.market("binance", "trade").encode()}
+    await bus.close()
+
+
 async def test_replies_go_sooner_than_events(server: Server):
     bus = await RedisBus.open(server.url)
     half_an_hour_ago = SystemClock().now() // 1_000_000 - 1_800_000

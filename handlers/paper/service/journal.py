@@ -7,7 +7,7 @@ its turn without noticing stores nothing, and a batch whose commit was never con
 import asyncio
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
-from typing import Any, Final, TypeAlias
+from typing import Any, Final
 
 import asyncpg
 import msgspec
@@ -15,10 +15,8 @@ import msgspec
 from bus.errors import StoreUnavailable, said
 from handlers.paper.instrument import InstrumentSpec
 from handlers.paper.service.rows import PORTFOLIOS, WITH_PORTFOLIO, Changes, to_json
+from handlers.sessions import Connection, connect
 
-Connection: TypeAlias = "asyncpg.Connection[Any]"
-
-CONNECT_TIMEOUT: Final = 10.0
 DEADLINE: Final = 25.0
 """Seconds for one transaction, connecting included."""
 _FAILURES: Final = (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError)
@@ -157,9 +155,7 @@ class Journal:
 
     async def _connected(self) -> Connection:
         if self._connection is None or self._connection.is_closed():
-            self._connection = await asyncpg.connect(
-                self._dsn, timeout=CONNECT_TIMEOUT, server_settings={"application_name": "marketd paper"}
-            )
+            self._connection = await connect(self._dsn, "marketd paper")
             self._connection.add_termination_listener(self._died)
         return self._connection
 

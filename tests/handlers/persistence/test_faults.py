@@ -3,6 +3,7 @@
 import asyncio
 import random
 import time
+from collections.abc import AsyncIterator
 
 import asyncpg
 import pytest
@@ -13,6 +14,7 @@ from bus.events import Book, Feed, Trade
 from bus.handler import Batch, Position
 from bus.local import LocalBus
 from bus.subscription import Subscription
+from handlers import sessions
 from handlers.persistence import PersistenceHandler, writer
 from tests.handlers.persistence.samples import HEAD, T0, trade
 
@@ -79,8 +81,45 @@ async def test_a_batch_that_is_held_up_ends_at_its_deadline(
     assert await stored(sql) == 1
 
 
+async def idle(connection: asyncpg.Connection) -> None:
+    await connection.execute("begin; lock table md.trades in exclusive mode")
+
+
+async def copying(connection: asyncpg.Connection) -> None:
+    begun = asyncio.Event()
+
+    async def rows() -> AsyncIterator[bytes]:
+        yield b""
+        begun.set()
+        await asyncio.Event().wait()
+
+    await connection.execute("begin; lock table md.trades in exclusive mode")
+    task = asyncio.create_task(connection.copy_to_table("trades", schema_name="md", source=rows()))
+    connection.add_termination_listener(lambda _: task.cancel())
+    await begun.wait()
+
+
+@pytest.mark.parametrize("stand", [idle, copying])
+@pytest.mark.parametrize("name", ["marketd persistence", "psql"])
+async def test_only_a_handler_that_stands_still_in_a_transaction_is_ended(
+    handler: PersistenceHandler, database: str, monkeypatch: pytest.MonkeyPatch, name: str, stand
+):
+    monkeypatch.setattr(sessions, "LOCK_TIMEOUT", 0.3)
+    monkeypatch.setattr(sessions, "STANDING", 0.2)
+    standing = await asyncpg.connect(database, server_settings={"application_name": name})
+    await stand(standing)
+    with pytest.raises(StoreUnavailable, match="55P03"):
+        await handler.handle(Batch([trade(1)]))
+    if name == "psql":
+        with pytest.raises(StoreUnavailable, match="55P03"):
+            await handler.handle(Batch([trade(1)]))
+    else:
+        await handler.handle(Batch([trade(1)]))
+    standing.terminate()
+
+
 async def test_a_server_that_says_nothing_is_given_up(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(writer, "CONNECT_TIMEOUT", 0.2)
+    monkeypatch.setattr(sessions, "CONNECT_TIMEOUT", 0.2)
     connected: list[asyncio.StreamWriter] = []
     server = await asyncio.start_server(lambda _, peer: connected.append(peer), "127.0.0.1", 0)
     port = server.sockets[0].getsockname()[1]
