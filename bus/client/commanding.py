@@ -55,7 +55,8 @@ class Replies:
 
     def unanswered(self, seconds: float) -> NoReply:
         """Return the error that nobody answers."""
+        after = " Once it has expired it is not done any more." if "expires" in self._fields else ""
         return NoReply(
             f"nobody answered '{self._fields['command']}' within {seconds:g} s: does a marketd with the control server "
-            f"run on this Redis with bus.prefix '{self._names.prefix}'?"
+            f"run on this Redis with bus.prefix '{self._names.prefix}'?{after}"
         )

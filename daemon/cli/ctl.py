@@ -7,6 +7,7 @@ import sys
 from argparse import Namespace
 from typing import TYPE_CHECKING, Any
 
+from bus.clock import MILLISECOND, SECOND, SystemClock
 from bus.errors import UsageError
 from daemon.cli.common import run_async, settings
 from daemon.cli.parsing import EXIT_FAILED, EXIT_OK, Parser
@@ -48,13 +49,17 @@ def parse_arguments(arguments: list[str]) -> dict[str, Any]:
 async def _ctl(args: Namespace) -> int:
     from daemon.cli.progress import Bar  # noqa: PLC0415 # start quickly
     from daemon.cli.rendering import reply_text  # noqa: PLC0415
+    from daemon.control.access import needed  # noqa: PLC0415
     from daemon.servers import open_client  # noqa: PLC0415
 
     arguments = parse_arguments(args.arguments)
+    # who is told that nobody answers sends it again: by then the first one must not be done any more
+    until = (SystemClock().now() + int(args.timeout * SECOND)) // MILLISECOND
+    expires = None if needed(args.name) == "read" else until
     async with open_client(settings(args)) as client:
         with Bar(args.name) as bar:
             async for reply in client.replies(
-                args.name, arguments, timeout=args.timeout, expect_version=args.expect_version
+                args.name, arguments, timeout=args.timeout, expires=expires, expect_version=args.expect_version
             ):
                 if args.json:
                     print(json.dumps(reply.fields()), flush=True)  # noqa: T201 # this command's output

@@ -11,7 +11,7 @@ from random import Random
 import pytest
 from redis.asyncio import Redis
 
-from bus.clock import SystemClock
+from bus.clock import MILLISECOND, SystemClock
 from bus.commands import Reply
 from bus.events import Task, Trade
 from bus.redis import RedisBus
@@ -95,6 +95,18 @@ async def test_a_reply_that_nobody_gives_is_one_line(far):
     assert (code, out) == (1, "")
     assert errors.startswith("marketd: nobody answered 'ping' within 0.5 s")
     assert len(errors.splitlines()) == 1
+
+
+async def test_what_nobody_has_answered_is_not_done_later(far):
+    far.replies = []
+    before = SystemClock().now() // MILLISECOND
+    code, _, errors = await far.marketd("ctl", "buy", "quantity=1", "--timeout", "0.5")
+    assert (code, errors.rpartition("?")[2]) == (1, " Once it has expired it is not done any more.\n")
+    await far.marketd("ctl", "status", "--timeout", "0.5")
+    async with Redis.from_url(far.url, decode_responses=True) as redis:
+        (_, buy), (_, status) = await redis.xrange(f"{far.prefix}:commands")
+    assert before + 500 <= int(buy["expires"]) <= SystemClock().now() // MILLISECOND + 500
+    assert "expires" not in status  # what changes nothing may come late
 
 
 async def test_tail_prints_what_comes(far):
