@@ -106,10 +106,10 @@ class AuditLog:
             return
         await self._pool.execute(
             _INSERT,
-            record.id,
+            _text(record.id),
             _moment(record.ts),
-            record.client,
-            record.command,
+            _text(record.client),
+            _text(record.command),
             _jsonb(json.dumps(redacted("", record.args))),  # somebody may have sent a password
             record.status,
             _kept(record.result),
@@ -138,6 +138,11 @@ def _kept(result: str | None) -> str | None:
 def _jsonb(text: str) -> str:
     """Spell JSON for jsonb, which takes every character but NUL."""
     return text.replace("\\u0000", "\\ufffd")
+
+
+def _text(name: str) -> str:
+    """Spell what was refused for a NUL, so that it is recorded all the same."""
+    return name.replace("\0", "\ufffd")
 
 
 def _moment(ns: int) -> datetime:

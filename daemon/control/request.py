@@ -70,6 +70,8 @@ def parse(entry: str, fields: Mapping[bytes, bytes]) -> Request:
     for name in ("id", "client", "command"):
         if len(values.get(name, "")) > MAX_ID:
             raise Rejected("malformed", f"{name} has more than {MAX_ID} characters")
+        if "\0" in values.get(name, ""):
+            raise Rejected("malformed", f"{name} holds a NUL character, which cannot be recorded")
     if not values.get("command"):
         raise Rejected("malformed", "the field command is missing")
     who = sender(entry, fields)
@@ -100,12 +102,32 @@ def _text(name: str, value: bytes) -> str:
 def _args(text: str) -> dict[str, Any]:
     try:
         # the digits of a price survive as text alone
-        value = json.loads(text, parse_float=str) if text else {}
+        value = json.loads(text, parse_float=str, parse_constant=_refuse) if text else {}
     except (ValueError, RecursionError) as error:
         raise Rejected("malformed", f"args is no JSON object: {error}") from None
     if not isinstance(value, dict):
         raise Rejected("malformed", 'args is no JSON object, like {"level": "debug"}')
+    if not _storable(value):
+        raise Rejected("malformed", "args holds a NUL character or half of a surrogate pair, which cannot be stored")
     return value
+
+
+def _refuse(constant: str) -> Any:
+    raise ValueError(f"{constant} is no JSON number")
+
+
+def _storable(value: Any) -> bool:
+    """Whether every text in it is one that a database takes."""
+    waiting = [value]
+    while waiting:
+        one = waiting.pop()
+        if isinstance(one, dict):
+            waiting += [*one, *one.values()]
+        elif isinstance(one, list):
+            waiting += one
+        elif isinstance(one, str) and ("\0" in one or one != one.encode("utf-8", "replace").decode()):
+            return False
+    return True
 
 
 def _integer(values: Mapping[str, str], name: str) -> int | None:
