@@ -169,12 +169,14 @@ class Tasks:
         if states[-1].status == "REJECTED":
             raise Declined(states[-1].reason, states[-1].message)
         market = self._engine.markets[order.exchange, order.symbol]
+        legs = {r.id: r for r in told if isinstance(r, OrderReport) and r.id.startswith(f"{order.id}:")}
         return {
-            "text": wording.placed(states[-1], fills, book=market.has_book),
+            "text": wording.placed(states[-1], fills, [*legs.values()], book=market.has_book),
             "portfolio": portfolio.name,
             "id": order.id,
             "order": msgspec.to_builtins(states[-1]),
             "fills": msgspec.to_builtins(fills),
+            "legs": msgspec.to_builtins([*legs.values()]),
             "depth": "book" if market.has_book else "ticker",
         }
 

@@ -16,11 +16,12 @@ def opened(report: PortfolioReport) -> str:
     return f"{report.portfolio}: {'begins anew' if report.state == 'reset' else 'opened'} with {amounts}"
 
 
-def placed(order: OrderReport, fills: Sequence[FillReport], *, book: bool) -> str:
-    """Say what was executed at once, and what became of the rest."""
+def placed(order: OrderReport, fills: Sequence[FillReport], legs: Sequence[OrderReport] = (), *, book: bool) -> str:
+    """Say what was executed at once, and what became of the rest and of its take-profit and stop-loss."""
     parts = [executed(order, fills)] if fills else []
     if order.status != "FILLED":
         parts.append(state(order))
+    parts += [f"{leg.id}: {state(leg)}" for leg in legs]
     if not book:
         parts.append("best prices only: no order book of this symbol is collected")
     return f"{'; '.join(parts)} (order {order.id})"

@@ -39,6 +39,19 @@ async def test_an_order_is_filled_from_the_book_and_stands_in_the_tables(stand: 
     assert equity["equity"] == pytest.approx(equity["initial"] + equity["realized"] + equity["unrealized"] - 0.203)
 
 
+async def test_what_protects_an_order_is_named_also_where_it_is_refused(stand: Stand):
+    await stand.give(book(1, BIDS, ASKS), create(2), trade(3, "buy", "101", "1"))
+    reply = await stand.ask(order(4, "buy", "market", "mine", quantity="1", stop_loss="500", take_profit="120"))
+    assert reply.result is not None
+    assert [(leg["id"], leg["status"], leg["reason"]) for leg in reply.result["legs"]] == [
+        ("mine:tp", "NEW", ""), ("mine:sl", "REJECTED", "STOP_WOULD_TRIGGER")
+    ]  # fmt: skip
+    assert reply.result["text"] == (
+        "bought 1 BTC/USDT at 101, fee 0.101 USDT; mine:tp: sell 1 BTC/USDT limit at 120 is new; "
+        "mine:sl: sell 1 BTC/USDT stop market stop 500 is rejected: the stop price is reached already (order mine)"
+    )
+
+
 async def test_each_moment_counts_once_there_is_a_portfolio(stand: Stand):
     assert stand.handler.pace > 0
     await stand.give(book(1, BIDS, ASKS))
