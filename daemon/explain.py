@@ -64,14 +64,23 @@ def _model_of(annotation: Any) -> tuple[type[BaseModel] | None, bool]:
 
 def spell(location: Location) -> str:
     """Write a location as people do: exchanges[0].symbols[1]."""
-    parts = (f"[{part}]" if isinstance(part, int) else f".{part}" for part in location)
+    named = [part for part in location if isinstance(part, int) or "[" not in part]  # the rest is pydantic's own
+    parts = (f"[{part}]" if isinstance(part, int) else f".{part}" for part in named)
     return "".join(parts).removeprefix(".")
 
 
 def explain(error: ValidationError, model: type[BaseModel], name: Callable[[Location], str] = spell) -> list[str]:
     """Return one sentence per problem. `name` says how the operator knows the key at a location."""
     known = list(keys(model))
-    return [_sentence(detail, known, name) for detail in error.errors(include_url=False)]
+    details = error.errors(include_url=False)
+    return [_sentence(detail, known, name) for detail in details if not _follows(detail, details)]
+
+
+def _follows(detail: ErrorDetails, details: list[ErrorDetails]) -> bool:
+    """Whether a problem only follows from another: a list is too short without its wrong item, a default unknown."""
+    where = detail["loc"]
+    within = any(other["loc"][: len(where)] == where != other["loc"] for other in details)
+    return detail["type"] == "default_factory_not_called" or (detail["type"] == "too_short" and within)
 
 
 def _sentence(detail: ErrorDetails, known: list[Key], name: Callable[[Location], str]) -> str:
@@ -133,4 +142,6 @@ def _plain(detail: ErrorDetails) -> str:
         return "should be a table of settings"
     if detail["type"] in ("list_type", "tuple_type"):
         return "should be a list"
+    if detail["type"] == "too_short":
+        return f"needs {context['min_length']} at least"
     return detail["msg"].removeprefix("Input ").removeprefix("String ")

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bus.clock import SystemClock
+from bus.errors import UsageError
 from bus.events import MARKET_CHANNELS
 from daemon.cli.common import run_async, settings
 from daemon.cli.parsing import EXIT_OK, Parser
@@ -68,6 +69,8 @@ def selection(args: Namespace) -> "Selection":
     """Return what the options have chosen."""
     from daemon.storage.feeds import Selection  # noqa: PLC0415 # start quickly
 
+    if args.since is not None and args.until is not None and args.since >= args.until:
+        raise UsageError("--since is not before --until: nothing lies between")
     return Selection(args.exchange, args.symbol, args.channel, args.timeframe, args.since, args.until)
 
 

@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal
 from pydantic import (
     AfterValidator,
     BaseModel,
+    BeforeValidator,
     ConfigDict,
     Field,
     SecretStr,
@@ -25,6 +26,12 @@ Timeframe = Literal[
     "1s", "1m", "3m", "5m", "15m", "30m", "1h", "2h", "4h", "6h", "8h", "12h", "1d", "3d", "1w", "1M",
 ]  # fmt: skip
 BuiltTimeframe = Literal["1m", "3m", "5m", "15m", "30m", "1h", "2h", "4h", "6h", "8h", "12h", "1d", "1w", "1M"]
+
+
+def _named(path: Any) -> Any:
+    if path == "":
+        raise ValueError("is empty; leave it out for the default")
+    return path
 
 
 def _version(version: int) -> int:
@@ -275,7 +282,7 @@ class Config(Section):
     version: Annotated[int, AfterValidator(_version)] = Field(
         default=LATEST, description="version of this file's format"
     )
-    data_dir: Path = Field(
+    data_dir: Annotated[Path, BeforeValidator(_named)] = Field(
         default=Path("~/.local/share/marketd"),
         description="embedded servers and spool; under systemd the unit's StateDirectory unless set",
     )

@@ -13,6 +13,7 @@ from daemon.control.command import Arguments
 from daemon.exchanges.base import FeedKey
 
 _UNITS: Final = {"m": 60, "h": 3_600, "d": 86_400, "w": 604_800}
+_LATEST: Final = 2**63
 _AGO: Final = re.compile(r"([1-9][0-9]{0,5})([mhdw])(?: ago)?")
 
 
@@ -28,7 +29,10 @@ def moment(text: str, now: int) -> int:
     except ValueError:
         raise ValueError("write a time like 2024-08-08, 2024-08-08T12:00 (UTC), or 30d for thirty days ago") from None
     when = when.replace(tzinfo=UTC) if when.tzinfo is None else when.astimezone(UTC)
-    return int(when.replace(microsecond=0).timestamp()) * SECOND + when.microsecond * MICROSECOND
+    ns = int(when.replace(microsecond=0).timestamp()) * SECOND + when.microsecond * MICROSECOND
+    if not 0 <= ns < _LATEST:
+        raise ValueError("write a time from 1970 to 2262")
+    return ns
 
 
 def _moment(text: str) -> str:

@@ -1,7 +1,9 @@
 """A mistake on the command line or in the configuration is answered in one sentence that names it and the fix."""
 
 import re
+from contextlib import nullcontext
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -129,3 +131,10 @@ def test_every_command_explains_itself(capsys: pytest.CaptureFixture[str], comma
     status, out, _ = run(capsys, *([command] if command else []), "--help")
     assert status == 0
     assert "usage: marketd" in out
+
+
+def test_an_end_before_the_beginning_is_a_mistake(capsys, monkeypatch, tmp_path):
+    monkeypatch.setattr("daemon.servers.serve", lambda *_, **__: nullcontext(SimpleNamespace(dsn="")))
+    monkeypatch.setenv("MARKETD_DATA_DIR", str(tmp_path))
+    code, _, errors = run(capsys, "data", "stats", "--since", "2024-01-02", "--until", "2024-01-01")
+    assert (code, errors) == (2, "marketd: --since is not before --until: nothing lies between\n")

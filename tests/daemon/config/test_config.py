@@ -102,6 +102,7 @@ def test_secrets_are_not_shown():
         ('[bus]\nprefix = "a:b"', 'bus.prefix = "a:b": should match pattern'),
         ('bus = "redis://h"', "bus: should be a table of settings"),
         ('[log]\nlevel = "warn"', "should be 'debug', 'info', 'warning' or 'error'; did you mean warning?"),
+        ('data_dir = ""', 'data_dir = "": is empty; leave it out for the default'),
         ('[http]\nlisten = "8710"', 'http.listen = "8710": should be HOST:PORT'),
         ('[http]\nlisten = "h:99999"', 'http.listen = "h:99999": should be HOST:PORT'),
         ('[http]\nlisten = ":80"', 'http.listen = ":80": names no host; write 127.0.0.1:80'),
