@@ -1,11 +1,13 @@
 """The HTTP side: /metrics for Prometheus, /health and /ready for whoever decides about restarts and traffic."""
 
 import errno
+import logging
 from collections.abc import Callable, Mapping
 from typing import Final
 
 import structlog
 from aiohttp import web
+from aiohttp.http import HttpProcessingError
 from prometheus_client import REGISTRY, CollectorRegistry
 from prometheus_client.exposition import choose_encoder
 
@@ -14,6 +16,9 @@ from daemon.config import split_address
 from daemon.redact import redact
 
 log = structlog.get_logger(__name__)
+
+_requests_log: Final = logging.getLogger(f"{__name__}.requests")
+_requests_log.addFilter(lambda record: not _is_garbage(record))
 
 Check = Callable[[], tuple[bool, str]]
 """Whether one thing is ready, and a sentence about it. Answers at once, from what is known already."""
@@ -36,7 +41,9 @@ class HttpServer:
         app.router.add_get("/metrics", self._metrics)
         app.router.add_get("/health", self._health)
         app.router.add_get("/ready", self._ready)
-        self._runner = web.AppRunner(app, access_log=None, handle_signals=False, shutdown_timeout=1.0)
+        self._runner = web.AppRunner(
+            app, access_log=None, handle_signals=False, shutdown_timeout=1.0, logger=_requests_log
+        )
         await self._runner.setup()
         host, port = split_address(self._listen)
         try:
@@ -70,6 +77,12 @@ class HttpServer:
             "checks": {name: {"ok": ok, "detail": redact(detail)} for name, (ok, detail) in answers.items()},
         }
         return web.json_response(body, status=200 if ready else 503)
+
+
+def _is_garbage(record: logging.LogRecord) -> bool:
+    """Whether a record is about something that was no HTTP request: any port scanner sends such, and gets a 400."""
+    _, error, _ = record.exc_info or (None, None, None)
+    return isinstance(error, HttpProcessingError)
 
 
 def _ask(check: Check) -> tuple[bool, str]:

@@ -1,5 +1,8 @@
 """HTTP over real sockets: metrics in both expositions, readiness with reasons, a port that is taken."""
 
+import asyncio
+import logging
+
 import aiohttp
 import pytest
 from prometheus_client import CollectorRegistry, Counter
@@ -91,3 +94,16 @@ async def test_an_address_that_cannot_be_had_is_one_sentence(serve, listen, reas
         await serve(listen=listen.format(port=port))
     assert str(caught.value).startswith(f"http.listen = {listen.format(port=port)}: {reason}")
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "garbage", [b"\x16\x03\x01\x00\xa5\x01", b"GET / HTTP/1.1\r\nX: " + b"x" * 9_000 + b"\r\n\r\n"]
+)
+async def test_what_is_no_request_is_refused_and_not_told_of(serve, caplog, garbage):
+    caplog.set_level(logging.DEBUG)
+    host, port = (await serve()).removeprefix("http://").split(":")
+    reader, writer = await asyncio.open_connection(host, int(port))
+    writer.write(garbage + b"\r\n\r\n")
+    assert (await asyncio.wait_for(reader.read(), 10)).startswith(b"HTTP/1.0 400 ")
+    writer.close()
+    assert [record.name for record in caplog.records if record.levelno > logging.DEBUG] == []
