@@ -81,6 +81,11 @@ class RedisBus:
         """Whether the last write reached the server."""
         return self._publisher.connected and not self._writer.done()
 
+    @property
+    def trouble(self) -> str:
+        """Why the last write failed, empty when it did not."""
+        return self._publisher.trouble
+
     async def inspect(self) -> None:
         """Look at the server as `open` does, whatever has been changed since. Raises BusUnavailable, ConfigError."""
         await check_server(self.client, self.url)

@@ -16,7 +16,7 @@ from redis.exceptions import NoScriptError, RedisError
 
 from bus import metrics
 from bus.clock import MILLISECOND, Clock
-from bus.errors import BusUnavailable
+from bus.errors import BusUnavailable, said
 from bus.events import Book, Event, MarketEvent
 from bus.frames import decode_events
 from bus.redis.append import (
@@ -76,6 +76,8 @@ class Publisher:
         self._overflow: Overflow | None = None
         self._unheld = False
         self.connected = True
+        self.trouble = ""
+        """Why the last write failed, while none has succeeded since."""
         metrics.PUBLISH_QUEUE_LIMIT.set(QUEUE_LIMIT)
 
     def _route(self, event: Event) -> OutStream:
@@ -185,9 +187,11 @@ class Publisher:
                         self._unheld = False
                         await self._clock.sleep(LEASE_PAUSE)
                 failures = 0
+                self.trouble = ""
                 self._set_connected(connected=True)
             except (RedisError, OSError, TimeoutError) as error:
                 failures += 1
+                self.trouble = said(error)
                 self._set_connected(connected=False)
                 log.warning("bus write failed, trying again", error=str(error), queued=self._queued, failures=failures)
                 self._wake.set()

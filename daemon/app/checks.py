@@ -33,7 +33,7 @@ def bus_check(supervisor: Supervisor, clock: Clock, bus: RedisBus) -> Callable[[
     def answer() -> tuple[bool, str]:
         if bus.connected and not trouble:
             return True, "reachable"
-        return False, trouble or "the last write to Redis failed, events wait"
+        return False, trouble or f"the last write to Redis failed, events wait: {bus.trouble}"
 
     supervisor.start("bus check", look)
     return answer

@@ -274,6 +274,19 @@ async def test_what_is_acknowledged_while_the_janitor_looks_does_not_stop_it(
     await bus.close()
 
 
+async def test_why_a_write_failed_is_known_until_one_succeeds(server: Server):
+    bus = await RedisBus.open(server.url)
+    await bus.client.config_set("min-replicas-to-write", "1")
+    await bus.publish([trade(0)])
+    await eventually(lambda: not bus.connected)
+    assert "Not enough good replicas to write" in bus.trouble
+    await bus.client.config_set("min-replicas-to-write", "0")
+    await bus.flush(10)
+    await eventually(lambda: bus.connected)
+    assert bus.trouble == ""
+    await bus.close()
+
+
 async def test_a_server_that_was_emptied_learns_the_streams_names_again(server: Server):
     bus, group = await RedisBus.open(server.url), Group("late", frozenset({"trade"}))
     await bus.publish([trade(0)])
