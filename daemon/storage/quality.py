@@ -204,14 +204,15 @@ async def _gaps(connection: Connection, feed: Rows, first: datetime, last: datet
 
 async def _candle_completeness(connection: Connection, feed: Rows) -> Decimal:
     """Compare the closed candles on the grid with those that the span has room for; the open one is neither."""
+    sound = f"filter (where not ({off_grid(feed.timeframe)}))"
     row = await connection.fetchrow(
-        f"select count(*) as stored, min(open_ts) as first, max(open_ts) as last from md.candles e "  # noqa: S608 # our own names
-        f"where {feed.where} and e.closed and not ({off_grid(feed.timeframe)})",
+        f"select count(*) {sound} as stored, min(open_ts) {sound} as first, max(open_ts) {sound} as last, "  # noqa: S608 # our own names
+        f"count(*) as closed from md.candles e where {feed.where} and e.closed",
         *feed.bounds(feed.first, feed.last + timedelta(microseconds=1)),
     )
     assert row is not None
     if not row["stored"]:
-        return Decimal(0)
+        return Decimal(0 if row["closed"] else 1)  # there is no room for any before the first one has closed
     first, last = (timeframes.number(feed.timeframe, nanoseconds(row[key])) for key in ("first", "last"))
     if first is None or last is None:
         return Decimal(1)

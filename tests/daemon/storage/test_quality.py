@@ -106,6 +106,15 @@ async def test_faults_of_candles_are_counted_one_by_one(database: str, sql: asyn
     assert found.score == Decimal("0.99") * (1 - Decimal(3) / 200)
 
 
+async def test_a_feed_whose_first_candle_is_still_open_lacks_nothing(database: str, sql: asyncpg.Connection):
+    await instruments(sql)
+    await candles(sql, 1)
+    found = await report(database, "candle", "1m")
+    assert (found.counts.rows, found.completeness, found.score) == (1, 1, 1)
+    await sql.execute("update md.candles set closed = true, open_ts = open_ts + interval '1 second'")
+    assert (await report(database, "candle", "1m")).completeness == 0
+
+
 async def test_a_crossed_quote_or_book_and_a_repeated_quote_are_found(database: str, sql: asyncpg.Connection):
     await everything(sql)
     await sql.execute("update md.tickers set ask = bid where ts = $1", START + 10 * MINUTE)
