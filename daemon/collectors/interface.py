@@ -19,6 +19,11 @@ class SymbolList(Protocol):
         ...
 
     @property
+    def trouble(self) -> str:
+        """Why the last attempt to load them failed, "" when it did not."""
+        ...
+
+    @property
     def instruments(self) -> Mapping[str, Instrument]:
         """The symbols by unified name, empty until they are loaded."""
         ...

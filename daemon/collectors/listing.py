@@ -36,6 +36,8 @@ class Listing:
         self._random = random
         self._doubted = False
         self._last = clock.monotonic()
+        self.trouble = ""
+        """Why the last attempt failed, "" when it did not."""
         self.loads = 0
         """How often all lists have been loaded."""
 
@@ -50,6 +52,10 @@ class Listing:
 
     async def load(self) -> str:
         """Ask for all lists; return why one of them is not there, "" when all are."""
+        self.trouble = await self._load()
+        return self.trouble
+
+    async def _load(self) -> str:
         self._last = self._clock.monotonic()
         for request in self._exchange.instruments_requests():
             try:

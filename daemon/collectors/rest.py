@@ -67,7 +67,7 @@ class RestClient:
             await self._gate.weight.acquire(request.weight, until - self._clock.monotonic(), spare)
             permit = self._gate.rest.permit()
             if permit is None:
-                raise NotAsked(f"{self._exchange.name} {request.path}: the breaker is {self._gate.rest.state}")
+                raise NotAsked(f"{self._exchange.name} {request.path}: the breaker is {self._gate.rest.words}")
             try:
                 with permit:
                     return await self._attempt(request, permit)

@@ -69,7 +69,8 @@ class Sources:
         deadline = self._clock.monotonic() + LOADING
         while not collector.loaded:
             if self._clock.monotonic() > deadline:
-                raise ExchangeUnavailable(f"{collector.name}: no symbol list within {LOADING:g} s")
+                why = f": {trouble}" if (trouble := collector.listing.trouble) else ""
+                raise ExchangeUnavailable(f"{collector.name}: no symbol list within {LOADING:g} s{why}")
             await self._clock.sleep(LOOK)
 
 

@@ -87,6 +87,8 @@ class CircuitBreaker:
         self._settings = settings or BreakerSettings()
         self._backoff = Backoff(random, first=self._settings.open_base, longest=self._settings.open_cap)
         self._state: BreakerState = "closed"
+        self._why = ""
+        """Why it was opened last."""
         self._calls: deque[tuple[float, bool]] = deque(maxlen=_MOST_CALLS)
         self._retry_at = 0.0
         self._free_probes = 0
@@ -100,6 +102,12 @@ class CircuitBreaker:
             self._free_probes = self._missing_successes = self._settings.probes
             self._enter("half_open", "the open interval is over")
         return self._state
+
+    @property
+    def words(self) -> str:
+        """The state now for people, with why it is open."""
+        state = self.state
+        return f"{state}: {self._why}" if self._why and state in {"open", "forced_open"} else state
 
     def permit(self) -> Permit | None:
         """Return leave for one call, None when there is none now (see `wait`)."""
@@ -182,6 +190,8 @@ class CircuitBreaker:
 
     def _enter(self, state: BreakerState, reason: str, until: int | None = None) -> None:
         self._state = state
+        if state in {"open", "forced_open"}:
+            self._why = reason
         self._epoch += 1
         self._calls.clear()
         self._on_change(Breaker(self._clock.now(), self._exchange, self._kind, state, until, reason))

@@ -112,7 +112,7 @@ def test_gaps_are_listed_and_tried_again(marketd: Marketd, simulate: Callable[..
     marketd.start().ready()
     redis = Redis.from_url(marketd.urls()["redis"])
     wait_until("trades", lambda: stream_trades(redis))
-    exchange.control("disconnect", "POST")
+    exchange.fault("drop", symbol="BTC/USDT", channel="trade", count=5)
     (gap,) = wait_until(
         "the gap is healed", lambda: ctl(marketd, "gaps.list", "channel=trade", "state=filled", "symbol=BTC/USDT")
     )

@@ -60,7 +60,7 @@ class Hooks:
         name, gate, _, clock = self._surroundings
         permit = gate.rest.permit()
         if permit is None:
-            raise NotAsked(f"{name}: the breaker is {gate.rest.state}")
+            raise NotAsked(f"{name}: the breaker is {gate.rest.words}")
         ANSWER.set((0, {}))
         with permit:
             try:

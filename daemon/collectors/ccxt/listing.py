@@ -32,6 +32,8 @@ class CcxtListing:
         self._random = random
         self._doubted = False
         self._last = clock.monotonic()
+        self.trouble = ""
+        """Why the last attempt failed, "" when it did not."""
         self.loads = 0
         """How often the list has been loaded."""
         self.instruments: Mapping[str, Instrument] = {}
@@ -43,6 +45,10 @@ class CcxtListing:
 
     async def load(self) -> str:
         """Ask for the list; return why it is not there, "" when it is."""
+        self.trouble = await self._load()
+        return self.trouble
+
+    async def _load(self) -> str:
         self._last = self._clock.monotonic()
         try:
             markets, mode = await self._ask()

@@ -178,4 +178,4 @@ class Tap:
             if permit is not None:
                 return permit
             await self._clock.sleep(min(max(wait, _LOOK_AGAIN), LONGEST_WAIT))
-        raise ExchangeUnavailable(f"{self._exchange}: the breaker is {self._gate.websocket.state}")
+        raise ExchangeUnavailable(f"{self._exchange}: the breaker is {self._gate.websocket.words}")
