@@ -158,6 +158,9 @@ async def test_what_a_stopped_process_ran_goes_on_in_another(ledger, start, work
     run = start()
     identity = await submit(ledger, "count", {})
     await until(ledger, identity, "running")
+    async with asyncio.timeout(10):
+        while not work.begun:  # it is said to run a moment before
+            await asyncio.sleep(0.01)
     run.cancel()
     await asyncio.gather(run, return_exceptions=True)
     assert (await ledger.get(identity)).state == "running"
