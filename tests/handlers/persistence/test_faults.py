@@ -105,11 +105,11 @@ async def test_only_a_handler_that_stands_still_in_a_transaction_is_ended(
     handler: PersistenceHandler, database: str, monkeypatch: pytest.MonkeyPatch, name: str, stand
 ):
     monkeypatch.setattr(sessions, "LOCK_TIMEOUT", 0.3)
-    monkeypatch.setattr(sessions, "STANDING", 0.2)
     standing = await asyncpg.connect(database, server_settings={"application_name": name})
     await stand(standing)
     with pytest.raises(StoreUnavailable, match="55P03"):
         await handler.handle(Batch([trade(1)]))
+    monkeypatch.setattr(sessions, "STANDING", 0.0)  # by now it has stood for long enough
     if name == "psql":
         with pytest.raises(StoreUnavailable, match="55P03"):
             await handler.handle(Batch([trade(1)]))
