@@ -72,10 +72,6 @@ class RedisBus:
             raise
         return bus
 
-    def written(self) -> Sequence[str]:
-        """Return the market streams that this process has written since it reached the server last."""
-        return self._publisher.written()
-
     @property
     def connected(self) -> bool:
         """Whether the last write reached the server."""

@@ -1,9 +1,5 @@
-"""Trims streams: what every group has read and no foreign reader may still want, and everything beyond the hard cap.
+"""Trims streams: what every group has read and no foreign reader may still want, and everything beyond the hard cap."""
 
-Keeps their directory whole, too: a server that was emptied while we were connected has forgotten what is listed there.
-"""
-
-from collections.abc import Callable, Collection
 from typing import Final
 
 import structlog
@@ -26,22 +22,12 @@ KEEP_REPLIES_MS: Final = 600_000
 class Janitor:
     """Keeps every stream bounded. A dead group cannot hold it up for ever: the cap trims past it, with an alarm."""
 
-    def __init__(
-        self,
-        client: Client,
-        url: str,
-        names: StreamNames,
-        clock: Clock,
-        max_entries: int,
-        written: Callable[[], Collection[str]] = tuple,
-    ) -> None:
-        """`written`: the market streams that this process writes."""
+    def __init__(self, client: Client, url: str, names: StreamNames, clock: Clock, max_entries: int) -> None:
         self._client = client
         self._url = url
         self._names = names
         self._clock = clock
         self._max_entries = max_entries
-        self._written = written
 
     async def run(self) -> None:
         """Sweep for ever. Raises BusUnavailable for its supervisor to try again."""
@@ -50,10 +36,8 @@ class Janitor:
             await self.sweep()
 
     async def sweep(self) -> None:
-        """List what we write, and trim every stream once."""
+        """Trim every stream once."""
         async with reaching(self._url):
-            if written := self._written():
-                await self._client.sadd(self._names.directory, *written)
             market = [name.decode() for name in await self._client.smembers(self._names.directory)]
             names = self._names
             own = [names.system, names.dead, names.replies, names.paper, names.paper_commands]

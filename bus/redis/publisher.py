@@ -75,7 +75,6 @@ class Publisher:
         self._script = ""
         self._overflow: Overflow | None = None
         self._unheld = False
-        self.connected = True
         self.trouble = ""
         """Why the last write failed, while none has succeeded since."""
         metrics.PUBLISH_QUEUE_LIMIT.set(QUEUE_LIMIT)
@@ -113,10 +112,6 @@ class Publisher:
         """Return where events go in place of memory: older ones wait there, or the server is away for long."""
         away = not self.connected and self._queued >= SPOOL_AT
         return self._overflow if away or not self._drained else None
-
-    def written(self) -> list[str]:
-        """Return the market streams that this process has written since it reached the server last."""
-        return [name for name in self._streams if name in self._listed and self._names.parse(name)]
 
     async def publish(self, events: Sequence[Event]) -> None:
         """Queue events; wait for room when the bound is reached."""
@@ -187,12 +182,10 @@ class Publisher:
                         self._unheld = False
                         await self._clock.sleep(LEASE_PAUSE)
                 failures = 0
-                self.trouble = ""
-                self._set_connected(connected=True)
+                self._note("")
             except (RedisError, OSError, TimeoutError) as error:
                 failures += 1
-                self.trouble = said(error)
-                self._set_connected(connected=False)
+                self._note(said(error))
                 log.warning("bus write failed, trying again", error=str(error), queued=self._queued, failures=failures)
                 self._wake.set()
                 await self._clock.sleep(self._random.uniform(0.0, min(5.0, 0.05 * 2 ** min(failures, 10))))
@@ -208,12 +201,18 @@ class Publisher:
         sent = [event for _, frame in frames for event in decode_events(frame.payload)]
         return [*sent, *(event for stream in self._streams.values() for event in stream.queue)]
 
-    def _set_connected(self, *, connected: bool) -> None:
-        if connected and not self.connected:
+    @property
+    def connected(self) -> bool:
+        """Whether the last write reached the server."""
+        return not self.trouble
+
+    def _note(self, trouble: str) -> None:
+        """Keep why a write failed, or that one has succeeded."""
+        if self.trouble and not trouble:
             metrics.BUS_RECONNECTS.inc()
             log.info("bus reached again")
-        self.connected = connected
-        metrics.BUS_CONNECTED.set(connected)
+        self.trouble = trouble
+        metrics.BUS_CONNECTED.set(self.connected)
 
     async def _recover(self) -> None:
         """After a break: find out for every stream what the server still has, and queue the rest again."""

@@ -200,7 +200,7 @@ async def _collect(
     reconfiguration.collecting = Collecting(wired, leadership, session)
     await reconfiguration.collecting.bring(wired.config.exchanges)
     bus.spool(wired.config.data_dir / "spool", wired.config.bus.spool_max_bytes)
-    janitor = Janitor(bus.client, wired.urls.redis, bus.names, wired.clock, wired.config.bus.max_entries, bus.written)
+    janitor = Janitor(bus.client, wired.urls.redis, bus.names, wired.clock, wired.config.bus.max_entries)
     supervisor.start("janitor", janitor.run)
 
 

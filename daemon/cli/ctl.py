@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from bus.clock import MILLISECOND, SECOND, SystemClock
 from bus.errors import UsageError
 from daemon.cli.common import run_async, settings
-from daemon.cli.parsing import EXIT_FAILED, EXIT_OK, Parser
+from daemon.cli.parsing import EXIT_FAILED, EXIT_OK, Parser, seconds
 
 if TYPE_CHECKING:
     from bus.client import Client
@@ -24,7 +24,7 @@ def add(commands: "argparse._SubParsersAction[Parser]") -> None:
     parser.add_argument("arguments", nargs="*", metavar="key=value", help="the command's arguments; JSON or plain text")
     parser.add_argument("--json", action="store_true", help="print the reply as JSON")
     parser.add_argument(
-        "--timeout", type=float, default=10.0, metavar="S", help="seconds to wait for a reply (default 10)"
+        "--timeout", type=seconds, default=10.0, metavar="S", help="seconds to wait for a reply (default 10)"
     )
     parser.add_argument(
         "--expect-version", type=int, metavar="N", help="change the configuration only if it is at this version"

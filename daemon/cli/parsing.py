@@ -26,6 +26,14 @@ def count(text: str) -> int:
     return number
 
 
+def seconds(text: str) -> float:
+    """Read how long, for argparse: above 0, and a year at most."""
+    number = float(text)
+    if not 0 < number <= 366 * 86_400:
+        raise argparse.ArgumentTypeError(f"{text} is not between 0 and 31622400 seconds")
+    return number
+
+
 class Parser(argparse.ArgumentParser):
     """An argument parser whose errors are one line that names the command to ask for help."""
 

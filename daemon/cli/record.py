@@ -6,7 +6,7 @@ from pathlib import Path
 
 from bus.events import MARKET_CHANNELS
 from daemon.cli.common import check_exchange, run_async, settings
-from daemon.cli.parsing import EXIT_OK, Parser
+from daemon.cli.parsing import EXIT_OK, Parser, seconds
 
 
 def add(commands: "argparse._SubParsersAction[Parser]") -> None:
@@ -22,7 +22,7 @@ def add(commands: "argparse._SubParsersAction[Parser]") -> None:
         help="a channel; may be repeated (default: trade ticker book candle)",
     )  # one sentence
     parser.add_argument("--output", required=True, type=Path, metavar="FILE", help="where to write, e.g. btc.jsonl.gz")
-    parser.add_argument("--seconds", type=float, metavar="S", help="stop after S seconds (default: at Ctrl-C)")
+    parser.add_argument("--seconds", type=seconds, metavar="S", help="stop after S seconds (default: at Ctrl-C)")
     parser.set_defaults(run=lambda args: run_async(_record(args)))
 
 

@@ -28,7 +28,7 @@ Timeframe = Literal[
 BuiltTimeframe = Literal["1m", "3m", "5m", "15m", "30m", "1h", "2h", "4h", "6h", "8h", "12h", "1d", "1w", "1M"]
 
 
-def _named(path: Any) -> Any:
+def _not_empty(path: Any) -> Any:
     if path == "":
         raise ValueError("is empty; leave it out for the default")
     return path
@@ -282,7 +282,7 @@ class Config(Section):
     version: Annotated[int, AfterValidator(_version)] = Field(
         default=LATEST, description="version of this file's format"
     )
-    data_dir: Annotated[Path, BeforeValidator(_named)] = Field(
+    data_dir: Annotated[Path, BeforeValidator(_not_empty)] = Field(
         default=Path("~/.local/share/marketd"),
         description="embedded servers and spool; under systemd the unit's StateDirectory unless set",
     )

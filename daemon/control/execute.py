@@ -36,8 +36,7 @@ async def execute(commands: Commands, request: Request, clock: Clock) -> Reply:
 
 async def _run(commands: Commands, request: Request, clock: Clock) -> Outcome:
     command = commands.find(request.command)
-    if request.expires is not None and clock.now() > request.expires * MILLISECOND:
-        late = clock.now() // MILLISECOND - request.expires
+    if request.expires is not None and (late := clock.now() // MILLISECOND - request.expires) > 0:
         raise Rejected("expired", f"the command had expired before it was read, {late} ms ago by the clock here")
     arguments = command.parse(request.args)
     async with asyncio.timeout(command.deadline):

@@ -6,8 +6,11 @@ from contextlib import asynccontextmanager
 from itertools import count
 from random import Random
 
+from redis.asyncio import Redis
+
 from bus.clock import SystemClock
 from bus.events import Event, Trade
+from bus.frames import decode_frame
 from bus.handler import Batch, Handler
 from bus.interface import Consumer, EventBus, Group
 from bus.part import WHOLE, Part
@@ -60,6 +63,13 @@ async def read_events(consumer: Consumer, wanted: int, *, ack: bool = True) -> l
             if ack:
                 await consumer.ack(delivery.frames)
     return found
+
+
+async def streamed(url: str, stream: str = "md:binance:trade") -> tuple[list[int], list[int]]:
+    """The trades on a stream and its frame numbers."""
+    async with Redis.from_url(url, protocol=2) as client:
+        frames = [decode_frame(stream, entry.decode(), fields)[0] for entry, fields in await client.xrange(stream)]
+    return numbers([event for frame in frames for event in frame.events]), [frame.seq for frame in frames]
 
 
 class Collecting(Handler):

@@ -2,7 +2,6 @@
 
 import asyncio
 import itertools
-from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
@@ -14,27 +13,9 @@ from bus.events import Gap
 from bus.frames import decode_frame
 from bus.interface import Group
 from bus.redis import RedisBus
-from bus.redis.janitor import Janitor
 from bus.redis.publisher import SPOOL_AT
-from tests.bus.helpers import TRADES, Collecting, eventually, numbers, read_numbers, running, trade, trades
+from tests.bus.helpers import TRADES, Collecting, eventually, numbers, read_numbers, running, streamed, trade, trades
 from tests.valkey import Server
-
-
-@pytest.fixture
-async def server(server_dir: Path, bus_prefix: str) -> AsyncIterator[Server]:
-    folder = server_dir / bus_prefix
-    folder.mkdir()
-    made = Server(folder)
-    await made.start()
-    yield made
-    made.kill()
-
-
-async def streamed(url: str, stream: str = "md:binance:trade") -> tuple[list[int], list[int]]:
-    """The trades on a stream and its frame numbers."""
-    async with Redis.from_url(url, protocol=2) as client:
-        frames = [decode_frame(stream, entry.decode(), fields)[0] for entry, fields in await client.xrange(stream)]
-    return numbers([event for frame in frames for event in frame.events]), [frame.seq for frame in frames]
 
 
 @pytest.mark.parametrize("loss", ["nothing", "the tail", "everything"])
@@ -236,44 +217,6 @@ async def test_a_full_server_makes_publishers_wait_and_loses_nothing(server: Ser
     await bus.close()
 
 
-async def test_the_janitor_trims_what_is_read_and_keeps_what_is_not(server: Server, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr("bus.redis.janitor.KEEP_MS", -1_000)
-    bus = await RedisBus.open(server.url)
-    consumer = await bus.consumer(TRADES)
-    for number in range(1_000):
-        await bus.publish([trade(number)])
-        await bus.flush(5)
-    unread = 1_000 - len(await read_numbers(consumer, 600))
-    await consumer.close()
-    await Janitor(bus.client, server.url, bus.names, SystemClock(), 1_000_000).sweep()
-    left, _ = await streamed(server.url)
-    assert unread <= len(left) < 1_000
-    assert left[-1] == 999
-    capped = Janitor(bus.client, server.url, bus.names, SystemClock(), 150)
-    await capped.sweep()
-    assert len((await streamed(server.url))[0]) <= 300
-    await bus.close()
-
-
-async def test_what_is_acknowledged_while_the_janitor_looks_does_not_stop_it(
-    server: Server, monkeypatch: pytest.MonkeyPatch
-):
-    bus = await RedisBus.open(server.url)
-    await bus.client.xgroup_create(bus.names.replies, "g", "0", mkstream=True)
-    entry = await bus.client.xadd(bus.names.replies, {"id": "1"})
-    await bus.client.xreadgroup("g", "me", {bus.names.replies: ">"})
-    ask = bus.client.xpending
-
-    async def acknowledged_meanwhile(stream: str, group: bytes) -> dict[str, object]:
-        await bus.client.xack(stream, group, entry)
-        return await ask(stream, group)
-
-    monkeypatch.setattr(bus.client, "xpending", acknowledged_meanwhile)
-    await Janitor(bus.client, server.url, bus.names, SystemClock(), 1_000).sweep()
-    assert await bus.client.xlen(bus.names.replies) == 1
-    await bus.close()
-
-
 async def test_why_a_write_failed_is_known_until_one_succeeds(server: Server):
     bus = await RedisBus.open(server.url)
     await bus.client.config_set("min-replicas-to-write", "1")
@@ -297,28 +240,6 @@ async def test_a_server_that_was_emptied_learns_the_streams_names_again(server: 
     late = await bus.consumer(group)
     assert await read_numbers(late, 2) == [0, 1]
     await late.close()
-    await bus.close()
-
-
-async def test_the_janitor_lists_what_this_process_writes(server: Server):
-    bus = await RedisBus.open(server.url)
-    await bus.publish([trade(0)])
-    await bus.flush(5)
-    await bus.client.delete(bus.names.directory)
-    await Janitor(bus.client, server.url, bus.names, SystemClock(), 1_000, bus.written).sweep()
-    assert await bus.client.smembers(bus.names.directory) == {bus.names.market("binance", "trade").encode()}
-    await bus.close()
-
-
-async def test_replies_go_sooner_than_events(server: Server):
-    bus = await RedisBus.open(server.url)
-    half_an_hour_ago = SystemClock().now() // 1_000_000 - 1_800_000
-    for stream in (bus.names.replies, bus.names.system):
-        for number in range(500):
-            await bus.client.xadd(stream, {"x": "1"}, id=f"{half_an_hour_ago}-{number + 1}")
-    await Janitor(bus.client, server.url, bus.names, SystemClock(), 1_000_000).sweep()
-    assert await bus.client.xlen(bus.names.replies) < 150  # whole nodes go
-    assert await bus.client.xlen(bus.names.system) == 500
     await bus.close()
 
 

@@ -16,7 +16,7 @@ def opened(report: PortfolioReport) -> str:
     return f"{report.portfolio}: {'begins anew' if report.state == 'reset' else 'opened'} with {amounts}"
 
 
-def placed(order: OrderReport, fills: Sequence[FillReport], legs: Sequence[OrderReport] = (), *, book: bool) -> str:
+def placed(order: OrderReport, fills: Sequence[FillReport], legs: Sequence[OrderReport], *, book: bool) -> str:
     """Say what was executed at once, and what became of the rest and of its take-profit and stop-loss."""
     parts = [executed(order, fills)] if fills else []
     if order.status != "FILLED":

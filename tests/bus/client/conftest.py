@@ -6,7 +6,6 @@ import pytest
 
 from bus.client import Client
 from bus.redis import RedisBus
-from tests.valkey import Server
 
 
 @pytest.fixture
@@ -20,14 +19,3 @@ async def bus(valkey_url, bus_prefix):
 async def client(valkey_url, bus_prefix):
     async with Client(valkey_url, prefix=bus_prefix, name="test", patience=5.0, random=Random(1)) as client:
         yield client
-
-
-@pytest.fixture
-async def server(server_dir, bus_prefix):
-    """A Valkey that can be killed."""
-    folder = server_dir / bus_prefix
-    folder.mkdir()
-    made = Server(folder)
-    await made.start()
-    yield made
-    made.kill()

@@ -45,6 +45,11 @@ def run(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, str, 
         (["tail", "--channel", "trades"], ["trades", "trade"]),
         (["tail", "--count", "many"], ["count", "many"]),
         (["tail", "--count", "0"], ["--count", "less than 1"]),
+        *(
+            (["ctl", "ping", "--timeout", wrong], ["--timeout", wrong, "seconds"])
+            for wrong in ("0", "inf", "nan", "soon")
+        ),
+        (["record", "binance", "BTC/USDT", "--output", "x", "--seconds", "inf"], ["--seconds", "inf"]),
         (["run", "--rol", "all"], ["Did you mean '--role'? Run"]),
         (["data", "download", "binanse", "BTC/USDT", "--since", "1h ago"], ["binanse", "binance"]),
         (["exchange", "test", "binanse"], ["binanse", "binance"]),

@@ -12,25 +12,8 @@ from daemon.exchanges.decimals import check_levels
 PLAIN = re.compile(r"[0-9]+\.?[0-9]*|\.[0-9]+")
 SOUND = ["8476.98", "5", "0.01", "00.10", "007", "0.", ".5", "5.", "9" * 40]
 NUMBERS = [
-    *SOUND,
-    "0",
-    "0.000",
-    "1e5",
-    "-1",
-    "+1",
-    "NaN",
-    "inf",
-    "",
-    ".",
-    "1.2.3",
-    "1_0",
-    " 1",
-    "٣",
-    "1,2",
-    "1,",
-    "]",
-    "\n",
-]
+    *SOUND, "0", "0.000", "1e5", "-1", "+1", "NaN", "inf", "", ".", "1.2.3", "1_0", " 1", "٣", "1,2", "1,", "]", "\n",
+]  # fmt: skip
 sides = st.lists(st.tuples(st.sampled_from(NUMBERS), st.sampled_from(NUMBERS)), max_size=4)
 sound = st.lists(st.tuples(st.sampled_from(SOUND), st.sampled_from([*SOUND, "0", "0.000"])), max_size=4)
 
