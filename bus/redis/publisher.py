@@ -223,9 +223,7 @@ class Publisher:
 
     async def _align(self, stream: OutStream, token: bytes) -> None:
         """Bring a stream's outbox behind the head that the server really has."""
-        if (
-            not token
-        ):  # the server may have been emptied: of the names as well, though a reader has made the stream again
+        if not token:  # an emptied server has lost the names as well; a reader may have made the stream again
             self._listed.clear()
         head = await read_head(self._client, stream.name, token)
         gone = len(stream.ring) if head is None else sum(frame.entry > head.entry for frame in stream.ring)

@@ -230,13 +230,13 @@ async def test_why_a_write_failed_is_known_until_one_succeeds(server: Server):
     await bus.close()
 
 
-@pytest.mark.parametrize("made_by_a_reader", [False, True])
-async def test_a_server_that_was_emptied_learns_the_streams_names_again(server: Server, made_by_a_reader: bool):
+@pytest.mark.parametrize("made_again_by", ["the writer", "a reader"])
+async def test_a_server_that_was_emptied_learns_the_streams_names_again(server: Server, made_again_by: str):
     bus, group = await RedisBus.open(server.url), Group("late", frozenset({"trade"}))
     await bus.publish([trade(0)])
     await bus.flush(5)
     await bus.client.flushall()
-    if made_by_a_reader:
+    if made_again_by == "a reader":
         await bus.client.xgroup_create(bus.names.market("binance", "trade"), "early", "0", mkstream=True)
     await bus.publish([trade(1)])
     await bus.flush(5)
