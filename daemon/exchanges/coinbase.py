@@ -177,16 +177,15 @@ class Coinbase(Exchange):
             if one is None:
                 return self._routed(raw, recv, connection)
             second, decimals, digits, native, offer, price, amount = one.groups()
+            try:
+                market, ts = self._markets[native], SECONDS[second] + int(decimals) * UNITS[len(decimals)]
+            except KeyError:  # the first of its product, or of its second
+                return self._routed(raw, recv, connection)
             number, counts = int(digits), self._counts
             if counts.get(connection) == number - 1:
                 counts[connection] = number
             elif self._late(number, connection):
                 return self._duplicate("book")
-            try:
-                ts = SECONDS[second] + int(decimals) * UNITS[len(decimals)]
-                market = self._markets[native]
-            except KeyError:  # the first of its second, or of its product
-                ts, market = nanoseconds(f"{second}{decimals}Z"), self._market(native)
             if market.book.connection != connection:
                 return self._stray(market, connection)
             bids: list[Level] = []

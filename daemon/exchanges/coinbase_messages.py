@@ -65,12 +65,13 @@ class BookMessage(Struct, gc=False):
 _NUMBER: Final = r"[0-9]{1,20}+(?:\.[0-9]{1,19}+)?+"
 ONE_UPDATE: Final = re.compile(
     rf'\{{"channel":"l2_data","client_id":"","timestamp":"{rfc3339.PARTS}",'
-    r'"sequence_num":(0|[1-9][0-9]{0,17}+),"events":\[\{"type":"update","product_id":"([A-Z0-9-]++)","updates":\['
+    r'"sequence_num":(0|[1-9][0-9]{0,17}+),"events":\[\{"type":"update","product_id":"([^"]++)","updates":\['
     r'\{"side":"(?:bid|(o)ffer)","event_time":"[0-9T:.-]++Z",'
     rf'"price_level":"((?![0.]++"){_NUMBER})","new_quantity":"({_NUMBER})"\}}\]\}}\]\}}'
 )
-"""The most frequent book message, one update of one product: what this matches, typed decoding and `levels` let pass.
+"""The most frequent book message, one update of one product.
 
+What this matches typed decoding and `levels` let pass, provided that second and product are known ones.
 Taking it apart so costs two thirds of that. Groups: second, decimals, `sequence_num`, product, whether it is an offer,
 price, quantity.
 """

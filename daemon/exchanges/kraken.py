@@ -166,7 +166,7 @@ class Kraken(Exchange):
             try:
                 market, ts = self._markets[native], SECONDS[second] + int(decimals) * UNITS[len(decimals)]
             except KeyError:  # the first of its pair, or of its second
-                market, ts = self._market(native), nanoseconds(f"{second}{decimals}Z")
+                return self._routed(raw, recv, connection)
             bids, asks = [(bid, bid_size)] if bid else [], [(ask, ask_size)] if ask else []
             return self._delta(market, bids, asks, ts, int(checksum), recv, connection)
         except (MalformedFrame, *_UNDECODABLE) as error:

@@ -89,11 +89,12 @@ class BookMessage(Struct, gc=False):
 _NUMBER: Final = r"(?:0|[1-9][0-9]*+)(?:\.[0-9]++)?+"
 _LEVEL: Final = rf'(?:\{{"price":({_NUMBER}),"qty":({_NUMBER})\}})?+'
 ONE_LEVEL: Final = re.compile(
-    r'\{"channel":"book","type":"update","data":\[\{"symbol":"([A-Z0-9./]++)",'
+    r'\{"channel":"book","type":"update","data":\[\{"symbol":"([^"]++)",'
     rf'"bids":\[{_LEVEL}\],"asks":\[{_LEVEL}\],"checksum":(0|[1-9][0-9]{{0,17}}+),"timestamp":"{rfc3339.PARTS}"\}}\]\}}'
 )
-"""The most frequent book message, one level of one symbol: what this matches, typed decoding and `levels` let pass.
+"""The most frequent book message, one level of one symbol.
 
+What this matches typed decoding and `levels` let pass, provided that second and symbol are known ones.
 Taking it apart so costs two thirds of that. Groups: symbol, price and amount of the bid, of the ask, checksum, second,
 decimals.
 """

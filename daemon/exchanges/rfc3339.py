@@ -6,8 +6,8 @@ from typing import Final
 from bus.clock import MICROSECOND, SECOND
 from bus.errors import MalformedFrame
 
-PARTS: Final = r"([0-9T:-]{19}\.)([0-9]{1,9}+)Z"
-"""The usual form as part of a pattern. Its two groups are what `SECONDS` knows a time by, and its decimals."""
+PARTS: Final = r"(.{20})([0-9]{1,9}+)Z"
+"""A time as part of a pattern. Its two groups are what `SECONDS` must know it by, and its decimals."""
 UNITS: Final[tuple[int, ...]] = tuple(SECOND // 10**decimals for decimals in range(10))
 """What the last decimal stands for (ns), by how many there are."""
 
