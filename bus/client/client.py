@@ -99,7 +99,7 @@ class Client:
         saved = self._clock.monotonic()
         try:
             while True:
-                frames = await self._patiently(reader.read, at_once=first)
+                frames = await self._patiently(reader.read, patience=0 if first else None)
                 first = False
                 for frame in frames:
                     for event in frame.events:
@@ -126,8 +126,9 @@ class Client:
     ) -> Any:
         """Send a command and return its result.
 
-        `timeout`: seconds that may pass between two replies. `id`: of a command that must not be done twice, also when
-        it is sent again after NoReply. `expires`: unix ms after which it is not to be done any more.
+        `timeout`: seconds that may pass between two replies, and that Redis may be out of reach. `id`: of a command
+        that must not be done twice, also when it is sent again after NoReply. `expires`: unix ms after which it is not
+        to be done any more.
         Raises CommandRejected, CommandFailed, NoReply, BusUnavailable, NotPermitted.
         """
         replies = self.replies(name, args, timeout=timeout, id=id, expires=expires, expect_version=expect_version)
@@ -156,14 +157,15 @@ class Client:
         fields = {"command": name, "args": json.dumps(dict(args or {})), "client": self._name} | {
             key: str(number) for key, number in numbers.items() if number is not None
         }
-        replies = Replies(self._redis, self._url, self._names, self._names.commands_for(self._access), fields, id)
-        await self._patiently(replies.begin, at_once=True)
-        await self._patiently(replies.send)
+        stream, patience = self._names.commands_for(self._access), min(self._patience, timeout)
+        replies = Replies(self._redis, self._url, self._names, stream, fields, id, timeout)
+        await self._patiently(replies.begin, patience=0)
+        await self._patiently(replies.send, patience=patience)
         while not replies.ended:
             waiting = self._clock.monotonic()
-            while not (found := await self._patiently(replies.next)):
+            while not (found := await self._patiently(replies.next, patience=patience)):
                 if self._clock.monotonic() - waiting > timeout:
-                    raise replies.unanswered(timeout)
+                    raise replies.unanswered()
             for reply in found:
                 yield reply
 
@@ -179,8 +181,9 @@ class Client:
                     if event.state in TASK_ENDS:
                         return
 
-    async def _patiently(self, action: Callable[[], Awaitable[T]], *, at_once: bool = False) -> T:
-        """Do something with Redis, through disconnections for as long as our patience lasts."""
+    async def _patiently(self, action: Callable[[], Awaitable[T]], *, patience: float | None = None) -> T:
+        """Do something with Redis, through disconnections for as long as our patience lasts (s); 0: try once."""
+        longest = self._patience if patience is None else patience
         began = self._clock.monotonic()
         failures = 0
         while True:
@@ -190,11 +193,11 @@ class Client:
                 if not_permitted(error):
                     raise NotPermitted(str(error)) from error
                 failures += 1
-                if at_once or self._clock.monotonic() - began > self._patience:
+                if not longest or self._clock.monotonic() - began > longest:
                     raise
                 log.warning("the bus is out of reach, trying again", reason=str(error), failures=failures)
-                longest = min(LONGEST_BACKOFF, 0.05 * 2 ** min(failures, 10))
-                await self._clock.sleep(self._random.uniform(0.0, longest))
+                pause = min(LONGEST_BACKOFF, 0.05 * 2 ** min(failures, 10), longest)
+                await self._clock.sleep(self._random.uniform(0.0, pause))
 
 
 _ERRORS: Final[Mapping[ReplyStatus, type[CommandFailed | CommandRejected]]] = {

@@ -2,13 +2,15 @@
 
 import asyncio
 import json
+import signal
+from random import Random
 
 import pytest
 from redis.asyncio import Redis
 
 from bus.client import Client
 from bus.commands import Problem, Reply
-from bus.errors import CommandFailed, CommandRejected, NoReply
+from bus.errors import BusUnavailable, CommandFailed, CommandRejected, NoReply
 
 
 class Daemon:
@@ -103,3 +105,17 @@ async def test_a_broken_connection_while_waiting_is_survived(client, daemon, val
             )  # fmt: skip
 
         assert await both(answer(), client.command("ping")) == {"pong": 1}
+
+
+async def test_a_redis_that_stands_still_or_refuses_is_given_up_after_the_timeout(server):
+    async with Client(server.url, patience=600, random=Random(1)) as client:
+        server.process.send_signal(signal.SIGSTOP)
+        async with asyncio.timeout(9):  # below the time that any other command to Redis may take
+            with pytest.raises(BusUnavailable):
+                await client.command("ping", timeout=0.3)
+        server.process.send_signal(signal.SIGCONT)
+        async with Redis.from_url(server.url) as redis:
+            await redis.config_set("maxmemory", 1)
+        async with asyncio.timeout(30):
+            with pytest.raises(BusUnavailable, match="maxmemory"):
+                await client.command("ping", timeout=0.3)
