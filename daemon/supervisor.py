@@ -8,6 +8,7 @@ from typing import Any, Final, Literal, NamedTuple
 import structlog
 
 from bus.clock import Clock
+from bus.errors import Retryable
 from bus.metrics import TASK_RESTARTS
 from daemon.resilience.backoff import Backoff
 
@@ -146,7 +147,11 @@ class Supervisor:
                 role.backoff.reset()
             delay = role.backoff.next()
             role.last_error = repr(error) if error is not None else "ended without an error"
-            log.error("role crashed", role=role.name, retry_in=round(delay, 3), error=role.last_error, exc_info=error)
+            said = {"role": role.name, "retry_in": round(delay, 3), "error": role.last_error}
+            if isinstance(error, Retryable):  # what it names is out of reach: where that was noticed tells nothing
+                log.error("role has to wait", **said)
+            else:
+                log.error("role crashed", **said, exc_info=error)
             self._enter(role, "backing off")
             await self._clock.sleep(delay)
             role.restarts += 1

@@ -6,8 +6,10 @@ import random
 import signal
 
 import pytest
+from structlog.testing import capture_logs
 
 from bus.clock import ManualClock
+from bus.errors import BusUnavailable
 from bus.metrics import TASK_RESTARTS
 from daemon.resilience.backoff import Backoff
 from daemon.signals import Signals
@@ -53,6 +55,18 @@ async def forever():
 async def crash_once(supervisor, role, name="role"):
     role.crash.set()
     await until(lambda: supervisor.status()[name].state == "backing off")
+
+
+@pytest.mark.parametrize(("error", "traceback"), [(BusUnavailable("Redis is away"), False), (KeyError("x"), True)])
+async def test_a_traceback_is_logged_of_what_is_no_mere_outage(supervisor, error, traceback):
+    role = Crasher()
+    role.error = error
+    supervisor.start("role", role)
+    await until(lambda: role.lives == 1)
+    with capture_logs() as logs:
+        await crash_once(supervisor, role)
+    (entry,) = logs
+    assert (entry["role"], entry["error"], bool(entry.get("exc_info"))) == ("role", repr(error), traceback)
 
 
 async def test_a_role_that_is_removed_ends_and_is_forgotten(supervisor):
