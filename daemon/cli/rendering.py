@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from datetime import UTC, datetime
+from typing import Final
 
 import msgspec
 
@@ -10,6 +11,8 @@ from bus.commands import Reply
 from bus.events import Book, Candle, Event, MarketEvent, Ticker, Trade, event_type
 
 _json = msgspec.json.Encoder()
+_NANOSECONDS: Final = range(10**18, 4 * 10**18)
+"""A whole number of this size in a reply is a time (ns): 2001 to 2096."""
 
 
 def event_json(event: Event) -> str:
@@ -61,6 +64,8 @@ def _outline(value: object, indent: str = "") -> Iterator[str]:
 def _scalar(value: object) -> str:
     if value is None or value in ([], {}):
         return "-"
+    if isinstance(value, int) and value in _NANOSECONDS:
+        return f"{datetime.fromtimestamp(value // SECOND, UTC):%Y-%m-%dT%H:%M:%SZ}"
     return str(value).lower() if isinstance(value, bool) else str(value)
 
 
