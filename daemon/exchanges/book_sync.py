@@ -18,6 +18,8 @@ MAX_BUFFERED: Final = 5_000
 """Deltas held while waiting for a snapshot: over eight minutes at ten a second."""
 RESTARTED: Final = 1_000_000_000
 """Exchange time, ns, by which a delta with an old id must be later than the newest one to be no repetition of it."""
+BEHIND: Final = 60_000_000_000
+"""The same while a stream has not reached its snapshot yet: REST can be so far ahead of a slow connection."""
 
 _by_last_id = attrgetter("last_id")
 
@@ -37,6 +39,9 @@ class BookSync:
         self._buffer: list[Book] = []
         self._asked = False
         self._time: int | None = None
+        """The exchange time of the newest delta taken or, where none has reached the snapshot, held."""
+        self._reached = False
+        """Whether a delta has followed on the snapshot."""
         self.last_id: int | None = None
         """The id that the published book stands at, None while it waits for a snapshot."""
 
@@ -49,14 +54,14 @@ class BookSync:
         if self.last_id is None:
             self._wait(delta)
             return []
-        begun_anew = last <= self.last_id and self._is_later(delta)
+        begun_anew = last <= self.last_id and _is_later(delta, self._time, RESTARTED if self._reached else BEHIND)
         if last <= self.last_id and not begun_anew:
             return []
         if begun_anew or first > self.last_id + 1:
             self.last_id = None
             self._wait(delta)
             return []
-        self.last_id, before, self._time = last, self.last_id, delta.ts
+        self.last_id, before, self._time, self._reached = last, self.last_id, delta.ts, True
         return [delta if delta.prev_id == before else msgspec.structs.replace(delta, prev_id=before)]
 
     def snapshot(self, snapshot: Book) -> list[Book]:
@@ -77,8 +82,8 @@ class BookSync:
             end = self._ids(delta)[1]
             if end > last:
                 events.append(msgspec.structs.replace(delta, prev_id=last))
-                last, self._time = end, delta.ts
-        self.last_id = last
+                last = end
+        self.last_id, self._time, self._reached = last, tail[-1].ts, len(events) > 1
         self._buffer = []
         return events
 
@@ -93,6 +98,12 @@ class BookSync:
         self._asked = False
 
     def _wait(self, delta: Book) -> None:
+        if (
+            self._buffer
+            and _is_later(delta, self._buffer[-1].ts, RESTARTED)
+            and self._ids(delta) < self._ids(self._buffer[-1])
+        ):
+            self._buffer = []  # the exchange has begun to count anew: no snapshot reaches what waits
         insort(self._buffer, delta, key=_by_last_id)
         if len(self._buffer) > MAX_BUFFERED:
             del self._buffer[: MAX_BUFFERED // 2]
@@ -111,10 +122,6 @@ class BookSync:
             start -= 1
         return self._buffer[start:]
 
-    def _is_later(self, delta: Book) -> bool:
-        """Whether an old id comes with a new time: the exchange has begun to count anew."""
-        return delta.ts is not None and self._time is not None and delta.ts > self._time + RESTARTED
-
     def _ids(self, event: Book) -> tuple[int, int]:
         """Return where a message begins and ends; a snapshot has its last id alone."""
         last, first = event.last_id, event.first_id
@@ -123,3 +130,8 @@ class BookSync:
         if self._linked and event.prev_id is not None:
             first = event.prev_id + 1
         return (last if first is None else first), last
+
+
+def _is_later(delta: Book, time: int | None, margin: int) -> bool:
+    """Whether an old id comes with a new time: the exchange has begun to count anew."""
+    return delta.ts is not None and time is not None and delta.ts > time + margin

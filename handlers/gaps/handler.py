@@ -18,7 +18,7 @@ from handlers.gaps.books import BookLine
 from handlers.gaps.interruptions import Interruption, Interval
 from handlers.gaps.ranges import Hole, IdLine
 from handlers.gaps.stored import Past
-from handlers.gaps.wording import Ids, Key, Kind
+from handlers.gaps.wording import Key, Kind
 
 REPORTS_REMEMBERED: Final = 1_000
 """Reports kept for feeds whose first event has not been read yet."""
@@ -235,8 +235,7 @@ class GapHandler(Handler):
         else:
             missing = line.take(book, number, ts)
             if missing is not None:
-                first, last, before = missing
-                self._found(wording.book(key, Ids(first, last, before, max(before, ts)), book.recv))
+                self._found(wording.book(key, missing, book.recv))
         self._changed[key] = line
 
     def _report(self, feed: Feed) -> None:

@@ -1,25 +1,17 @@
 """How a gap is named and described: what is missing decides its id, so that finding it twice is finding one gap."""
 
 import hashlib
-from typing import Literal, NamedTuple, TypeAlias
+from typing import Literal, TypeAlias
 
 from bus import timeframes
 from bus.events import Gap, GapState
+from handlers.gaps.books import Missing
 from handlers.gaps.interruptions import Interval
 from handlers.gaps.ranges import Hole
 
 Kind: TypeAlias = Literal["trade", "candle", "book", "feed"]
 Key: TypeAlias = tuple[Kind, str, str, str]
 """What is followed: how, exchange, symbol, and the timeframe of candles or the channel of a feed without ids."""
-
-
-class Ids(NamedTuple):
-    """Book update ids that are missing, both included, and the times of the events around them (ns)."""
-
-    first: int
-    last: int
-    from_ts: int
-    to_ts: int
 
 
 def identity(key: Key, first: int, last: int) -> str:
@@ -46,12 +38,15 @@ def hole(key: Key, hole: Hole, ts: int, state: GapState) -> Gap:
     return Gap(ts, own, exchange, symbol, channel, hole.from_ts, hole.to_ts, first, last, state, reason)
 
 
-def book(key: Key, ids: Ids, ts: int) -> Gap:
+def book(key: Key, missing: Missing, ts: int) -> Gap:
     """Word missing book changes."""
     reason = "the exchange keeps no history of order-book changes; the book itself starts again from a snapshot"
-    first, last = str(ids.first), str(ids.last)
-    own = identity(key, ids.first, ids.last)
-    return Gap(ts, own, key[1], key[2], "book", ids.from_ts, ids.to_ts, first, last, "unfillable", reason)
+    if missing.ids is None:
+        own, first, last = identity(key, missing.from_ts, missing.to_ts), None, None
+        reason = f"the exchange has begun to count anew; {reason}"
+    else:
+        own, first, last = identity(key, *missing.ids), *map(str, missing.ids)
+    return Gap(ts, own, key[1], key[2], "book", missing.from_ts, missing.to_ts, first, last, "unfillable", reason)
 
 
 def interruption(key: Key, interval: Interval, ts: int) -> Gap:

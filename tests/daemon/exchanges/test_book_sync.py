@@ -2,13 +2,15 @@
 
 import random
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from bus.book import BookBuilder
+from bus.clock import SECOND
 from bus.events import Book
-from daemon.exchanges.book_sync import MAX_BUFFERED, BookSync
+from daemon.exchanges.book_sync import BEHIND, MAX_BUFFERED, BookSync
 
 
 def delta(first: int, last: int) -> Book:
@@ -67,6 +69,50 @@ def test_a_snapshot_newer_than_everything_waits_for_the_delta_that_reaches_it(dr
     assert len(driven.sync.snapshot(snapshot(10))) == 1
     assert driven.sync.delta(delta(3, 9)) == []
     assert len(driven.sync.delta(delta(10, 12))) == 1
+
+
+def timed(first: int, last: int, seconds: float) -> Book:
+    return msgspec.structs.replace(delta(first, last), ts=round(seconds * SECOND))
+
+
+def test_a_stream_far_behind_the_snapshot_is_no_new_count(driven):
+    """REST is ahead of a slow connection: what is still under way is old by its ids and later than what waited."""
+    driven.sync.delta(timed(1, 2, 0))
+    driven.sync.snapshot(snapshot(2))
+    assert driven.sync.delta(timed(5, 6, 1)) == []
+    assert len(driven.sync.snapshot(snapshot(90))) == 1
+    for n in range(7, 90):
+        assert driven.sync.delta(timed(n, n, n / 2)) == []
+        assert (driven.sync.last_id, driven.asked) == (90, 2)
+    assert len(driven.sync.delta(timed(90, 91, 46))) == 1
+
+
+def test_counting_anew_is_noticed_at_once_in_a_stream_that_has_caught_up(driven):
+    driven.sync.delta(timed(100, 101, 0))
+    driven.sync.snapshot(snapshot(101))
+    assert len(driven.sync.delta(timed(102, 102, 0.1))) == 1
+    assert driven.sync.delta(timed(102, 102, 0.9)) == []
+    assert driven.asked == 1
+    assert driven.sync.delta(timed(1, 1, 1.2)) == []
+    assert (driven.sync.last_id, driven.asked) == (None, 2)
+    assert [e.last_id for e in driven.sync.snapshot(snapshot(1))] == [1]
+
+
+def test_counting_anew_right_behind_a_snapshot_is_noticed_in_the_end(driven):
+    driven.sync.delta(timed(100, 101, 0))
+    driven.sync.snapshot(snapshot(105))
+    assert driven.sync.delta(timed(1, 1, BEHIND / SECOND)) == []
+    assert driven.sync.last_id == 105
+    assert driven.sync.delta(timed(2, 2, BEHIND / SECOND + 1)) == []
+    assert (driven.sync.last_id, driven.asked) == (None, 2)
+
+
+def test_what_waits_is_of_one_count(driven):
+    """The exchange begins anew while a snapshot is on its way: the old ids would never be reached again."""
+    driven.sync.delta(timed(100, 101, 0))
+    driven.sync.delta(timed(1, 1, 2))
+    driven.sync.delta(timed(2, 2, 2.1))
+    assert [e.last_id for e in driven.sync.snapshot(snapshot(1))] == [1, 2]
 
 
 def test_a_break_needs_a_snapshot_from_behind_the_hole(driven):

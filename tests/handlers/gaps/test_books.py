@@ -1,6 +1,6 @@
 """Order books: a delta that does not follow is an unfillable gap of its symbol alone."""
 
-from gap_run import Run, at, delta, snapshot
+from gap_run import BTC, Run, at, delta, snapshot
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -51,7 +51,36 @@ def test_prev_id_is_enough_without_first_id():
 def test_an_exchange_that_counts_anew_is_followed_from_there():
     run = Run()
     run.feed(snapshot(1_000), delta(1_001, 1_001, 1), snapshot(1, 100), delta(2, 2, 101), delta(5, 5, 102))
-    assert spans(run) == [("3", "4")]
+    assert spans(run) == [(None, None), ("3", "4")]
+
+
+def test_counting_anew_is_itself_a_gap_and_breaks_are_found_from_its_first_snapshot_on():
+    run = Run()
+    run.feed(snapshot(1_000), delta(1_001, 1_001, 1))
+    (gap,) = run.feed(snapshot(60, 3))
+    assert (gap.from_id, gap.to_id, gap.state) == (None, None, "unfillable")
+    assert (gap.from_ts, gap.to_ts) == (at(1), at(3))
+    assert "anew" in gap.reason
+    (gap,) = run.feed(delta(61, 61, 3.1), snapshot(70, 4))
+    assert (gap.from_id, gap.to_id, gap.from_ts, gap.to_ts) == ("62", "70", at(3.1), at(4))
+
+
+def test_a_snapshot_a_little_older_than_the_book_is_no_gap():
+    """REST may answer with a state from before the last message; a process that takes over may begin with one."""
+    run = Run()
+    assert run.feed(snapshot(10), delta(11, 20, 1), snapshot(18, 1.2), delta(19, 19, 1.3), delta(20, 21, 1.4)) == []
+    earlier = Book("binance", BTC, at(1), at(1), "ws", "snapshot", [], [], None, 15)
+    assert run.feed(earlier, delta(16, 22, 1.5)) == []
+
+
+def test_one_message_from_the_future_hides_no_later_gap():
+    run = Run()
+    run.feed(snapshot(10), delta(11, 11, 1), delta(12, 12, 301), delta(13, 13, 1.2))
+    (gap,) = run.feed(snapshot(90, 11))
+    assert (gap.from_ts, gap.to_ts) == (at(1.2), at(11))
+    run.feed(delta(91, 91, 311))
+    (gap,) = run.feed(snapshot(95, 12))
+    assert (gap.from_ts, gap.to_ts) == (at(12), at(12))
 
 
 def test_delivered_again_after_a_restart_nothing_new_is_found():
