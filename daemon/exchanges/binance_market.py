@@ -4,7 +4,7 @@ from collections import defaultdict
 from collections.abc import Callable
 
 from daemon.exchanges.book_sync import BookSync
-from daemon.exchanges.duplicates import CandleFilter, IdFilter
+from daemon.exchanges.duplicates import CandleFilter, IdFilter, Newest
 
 
 class Market:
@@ -24,5 +24,7 @@ class Market:
 
     def forget_tickers(self) -> None:
         """Count the next best bid and ask and the next 24-hour statistics as new."""
-        self.quote_id = -1
-        self.day_time = -1
+        self.quotes = Newest()
+        """By update id."""
+        self.days = Newest()
+        """By time (ns)."""

@@ -19,6 +19,7 @@ from daemon.exchanges.binance_frames import Decoders
 from daemon.exchanges.binance_messages import AggregateTradeMessage, KlineMessage, nanoseconds
 from daemon.exchanges.binance_rest import RENAMED, Api, renamed
 from daemon.exchanges.decimals import check, check_levels, is_zero, sound_quote, sound_trade
+from daemon.exchanges.duplicates import Newest
 from daemon.exchanges.symbols import split
 
 _PERPETUAL: Final = 4_000_000_000_000
@@ -33,7 +34,8 @@ class _Memory:
     """What was published last of one contract's own channels."""
 
     def __init__(self) -> None:
-        self.marked = self.open_interest = -1
+        self.marks = Newest()
+        self.open_interest = -1
         self.funding: tuple[str, int | None] | None = None
         self.liquidations: deque[messages.ForcedOrder] = deque(maxlen=_LIQUIDATIONS_REMEMBERED)
 
@@ -193,21 +195,21 @@ class BinanceUsdm(BinanceFamily):
 
     def _book_ticker(self, m: messages.BookTickerMessage[str], recv: int, *, plain: bool = False) -> Events:
         market = self.markets.get(m.s) or self.market(m.s)
-        if m.u <= market.quote_id:
+        newest = market.quotes
+        if m.u <= newest.at and (m.u == newest.at or newest.outdates(m.u, recv)):
             return self.duplicate("ticker")
         if not sound_quote(m.b, m.B, m.a, m.A, plain=plain):
             raise MalformedFrame(f"bid {m.b!r} {m.B!r} or ask {m.a!r} {m.A!r} is not a plain decimal")
         ts = nanoseconds(m.E)
-        market.quote_id = m.u
+        newest.at, newest.recv = m.u, recv
         return [Ticker(self.name, market.symbol, ts, recv, self.source, m.b, m.B, m.a, m.A)]
 
     def _day_ticker(self, m: messages.DayTickerMessage, recv: int) -> Events:
         market = self.markets.get(m.s) or self.market(m.s)
         check((m.c, m.o, m.h, m.l), (m.v, m.q))
         ts = nanoseconds(m.E)
-        if ts <= market.day_time:
+        if market.days.repeated(ts, recv):
             return self.duplicate("ticker")
-        market.day_time = ts
         return [
             Ticker(
                 self.name, market.symbol, ts, recv, self.source, last=m.c, open=m.o, high=m.h, low=m.l, volume=m.v,
@@ -235,9 +237,8 @@ class BinanceUsdm(BinanceFamily):
         market, memory = self.market(m.s), self._memory(m.s)
         check((m.p, m.i))
         ts = nanoseconds(m.E)
-        if ts <= memory.marked:
+        if memory.marks.repeated(ts, recv):
             return self.duplicate("mark_price")
-        memory.marked = ts
         events: Events = [MarkPrice(self.name, market.symbol, ts, recv, self.source, m.p, m.i)]
         if m.r:
             check((), (m.r.removeprefix("-"),))

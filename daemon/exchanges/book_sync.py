@@ -98,11 +98,8 @@ class BookSync:
         self._asked = False
 
     def _wait(self, delta: Book) -> None:
-        if (
-            self._buffer
-            and _is_later(delta, self._buffer[-1].ts, RESTARTED)
-            and self._ids(delta) < self._ids(self._buffer[-1])
-        ):
+        newest = self._buffer[-1] if self._buffer else delta
+        if self._ids(delta) < self._ids(newest) and _is_later(delta, newest.ts, RESTARTED):
             self._buffer = []  # the exchange has begun to count anew: no snapshot reaches what waits
         insort(self._buffer, delta, key=_by_last_id)
         if len(self._buffer) > MAX_BUFFERED:

@@ -272,13 +272,14 @@ class Bybit(Exchange):
     def _quote(self, market: Market, m: BookMessage, recv: int, connection: int) -> Events:  # noqa: ARG002 # the newest counts
         ts = (m.cts or m.ts) * MILLISECOND
         best = quote(market.quote, m)
-        if ts < market.quote_time or best == market.quote:
+        if market.quote_time.outdates(ts, recv) or best == market.quote:
             return self._duplicate("ticker")
-        market.quote, market.quote_time = best, ts
+        market.quote = best
+        market.quote_time.reach(ts, recv)
         return [Ticker(self.name, market.symbol, ts, recv, self.source, *best)]
 
     def _tickers(self, market: Market, m: TickerMessage, recv: int, connection: int) -> Events:  # noqa: ARG002 # the newest counts
-        if m.ts < market.ticker_time or (m.type == "delta" and market.ticker is None):
+        if market.ticker_time.outdates(m.ts, recv) or (m.type == "delta" and market.ticker is None):
             return self._duplicate("ticker")
         return [*tickers(market, m, self.name, recv, self.source)]
 

@@ -5,7 +5,7 @@ from typing import Final, Literal, TypeAlias
 
 from daemon.exchanges.book_chain import BookChain
 from daemon.exchanges.bybit_messages import TickerFields
-from daemon.exchanges.duplicates import CandleFilter, RecentIds
+from daemon.exchanges.duplicates import CandleFilter, Newest, RecentIds
 
 Category: TypeAlias = Literal["spot", "linear", "inverse"]
 CATEGORIES: Final[tuple[Category, ...]] = ("spot", "linear", "inverse")
@@ -29,6 +29,6 @@ class Market:
     def forget_tickers(self) -> None:
         """Wait for the next snapshot of tickers and of the best bid and ask."""
         self.ticker: TickerFields | None = None
-        self.ticker_time = -1
+        self.ticker_time = Newest()
         self.quote: Quote = (None, None, None, None)
-        self.quote_time = -1
+        self.quote_time = Newest()

@@ -31,7 +31,7 @@ def tickers(market: Market, m: TickerMessage, exchange: str, recv: int, source: 
     A snapshot changes all, unless it repeats the last message. Raises MalformedFrame.
     """
     now = m.data if m.type == "snapshot" else _merged(market.ticker, m.data)
-    old = TickerFields() if m.type == "snapshot" and m.ts > market.ticker_time else market.ticker or TickerFields()
+    old = TickerFields() if m.type == "snapshot" and m.ts > market.ticker_time.at else market.ticker or TickerFields()
     head = (exchange, market.symbol, m.ts * MILLISECOND, recv, source)
     events: list[AnyMarketEvent] = []
     if _ticker(now) != _ticker(old):
@@ -49,7 +49,8 @@ def tickers(market: Market, m: TickerMessage, exchange: str, recv: int, source: 
             events.append(OpenInterest(*head, amount, value))
         elif value:  # counted in dollars, its value in coins
             events.append(OpenInterest(*head, value, amount))
-    market.ticker, market.ticker_time = now, m.ts
+    market.ticker = now
+    market.ticker_time.reach(m.ts, recv)
     return events
 
 

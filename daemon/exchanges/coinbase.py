@@ -54,6 +54,9 @@ _STREAMED: Final = "5m"
 _BEGINNING: Final = len(b'{"channel":"ticker"')
 """Bytes of a frame that tell the channels of data apart."""
 
+_LATE_IN_A_ROW: Final = 10
+"""Late messages that are dropped one after the other: more of them are no repetition."""
+
 _one_update = ONE_UPDATE.fullmatch
 _book = msgspec.json.Decoder(BookMessage).decode
 _trades = msgspec.json.Decoder(TradesMessage).decode
@@ -95,6 +98,8 @@ class Coinbase(Exchange):
         self._markets: dict[str, Market] = {}
         self._counts: dict[int, int] = {}
         """The last `sequence_num` of each connection."""
+        self._rows: dict[int, tuple[int, int]] = {}
+        """Of each connection the last number that came late, and how many have done so one after the other."""
         self._answered = 0
         """When the last answer came (ns): polls ask for candles from then on."""
         self._handlers: dict[str, Handler] = {
@@ -160,6 +165,7 @@ class Coinbase(Exchange):
     def connected(self, connection: int, url: str) -> None:  # noqa: ARG002 # all URLs are alike
         """Begin to count a connection's messages."""
         self._counts.pop(connection, None)
+        self._rows.pop(connection, None)
 
     def ping(self) -> str | None:
         """Return the request for heartbeats, which keep quiet subscriptions open; it is answered each time."""
@@ -214,16 +220,29 @@ class Coinbase(Exchange):
     def _late(self, number: int, connection: int) -> bool:
         """Count a message of a connection; tell whether it came before, or after ones that follow it.
 
-        Where one is missing it could have been about any book of the connection: all of them begin anew.
+        Where one is missing it could have been about any book of the connection: all of them begin anew. So they do
+        when late ones go on counting: a number was wrong, or Coinbase has begun to count anew.
         """
         last = self._counts.get(connection, number - 1)
-        if number <= last:
+        if number <= last and not self._counted_anew(number, last, connection):
             return True
         self._counts[connection] = number
         if number != last + 1:
             books = [market for market in self._markets.values() if market.book.connection == connection]
+            if number <= last:  # the snapshots that were asked for may be among what was dropped
+                waiting = [market for market in self._markets.values() if market.book.waits]
+                for market in waiting:
+                    market.book.lost()
+                books += waiting
             self._broken(books, f"message {number} came after {last}")
         return False
+
+    def _counted_anew(self, number: int, last: int, connection: int) -> bool:
+        """Note a message that came late; tell whether that many have come in a row. One may just come twice."""
+        before, row = self._rows.get(connection, (-1, 0))
+        row = row + 1 if number == before + 1 and number != last else 1
+        self._rows[connection] = number, row
+        return row > _LATE_IN_A_ROW
 
     def _doubt(self, raw: bytes, connection: int) -> None:
         """Count a message that cannot be read, and give up the books that it was about, as far as it can be told."""
@@ -316,10 +335,11 @@ class Coinbase(Exchange):
         for t in [t for event in m.events for t in event.tickers]:
             market = self._markets.get(t.product_id) or self._market(t.product_id)
             quote = _quote(t)
-            if quote == market.quote or ts < market.quote_time:
+            if quote == market.quote or market.quote_time.outdates(ts, recv):
                 self._duplicate("ticker")
                 continue
-            market.quote, market.quote_time = quote, ts
+            market.quote = quote
+            market.quote_time.reach(ts, recv)
             events.append(Ticker(self.name, market.symbol, ts, recv, self.source, *quote))
         return events
 
@@ -382,6 +402,7 @@ class Coinbase(Exchange):
         All else needs nothing: its channels begin with a snapshot, and what has been published stays known.
         """
         self._counts.pop(connection, None)
+        self._rows.pop(connection, None)
         books = {feed.symbol for feed in feeds if feed.channel == "book"}
         for market in self._markets.values():
             if market.symbol in books or market.book.connection == connection:

@@ -5,8 +5,12 @@ from collections import deque
 from decimal import Decimal
 from typing import Final
 
+from bus.clock import SECOND
+
 MAX_RANGES: Final = 10_000
 """Ranges of missing ids that are remembered; ids below a forgotten one count as new (the database knows better)."""
+OUTDATED: Final = 10 * SECOND
+"""How long (ns, receive time) what is older than the newest message is dropped."""
 CLOSED_REMEMBERED: Final = 16
 """Closed candles that are remembered for each feed."""
 RECENT_REMEMBERED: Final = 10_000
@@ -105,3 +109,33 @@ class RecentIds:
         if len(self._new) >= RECENT_REMEMBERED:
             self._old, self._new = self._new, set()
         return False
+
+
+class Newest:
+    """How far a feed has come: the time, or the rising id, of its newest message.
+
+    What is older repeats what another connection has brought. When nothing newer has come for a while that cannot be
+    it: the newest time was wrong, or the exchange has begun to count anew.
+    """
+
+    __slots__ = ("at", "recv")
+
+    def __init__(self) -> None:
+        self.at = -1
+        self.recv = 0
+        """When that message was received (ns)."""
+
+    def outdates(self, at: int, recv: int) -> bool:
+        """Tell whether what is of `at`, and received at `recv`, is older than what has been published."""
+        return at < self.at and recv - self.recv < OUTDATED
+
+    def repeated(self, at: int, recv: int) -> bool:
+        """Tell whether it is older or the same again, and remember it as the newest if not."""
+        if at == self.at or self.outdates(at, recv):
+            return True
+        self.reach(at, recv)
+        return False
+
+    def reach(self, at: int, recv: int) -> None:
+        """Remember what was published last."""
+        self.at, self.recv = at, recv

@@ -284,10 +284,11 @@ class Kraken(Exchange):
             market = self._markets.get(t.symbol) or self._market(t.symbol)
             ts = None if t.timestamp is None else nanoseconds(t.timestamp)
             quote = _quote(t)
-            if quote == market.quote or (ts is not None and ts < market.quote_time):
+            if quote == market.quote or (ts is not None and market.quote_time.outdates(ts, recv)):
                 self._duplicate("ticker")
                 continue
-            market.quote, market.quote_time = quote, ts or 0
+            market.quote = quote
+            market.quote_time.reach(ts or 0, recv)
             events.append(Ticker(self.name, market.symbol, ts, recv, self.source, *quote))
         return events
 

@@ -4,7 +4,7 @@ from collections import defaultdict
 
 from daemon.exchanges.book_chain import BookChain
 from daemon.exchanges.candle_roll import CandleRoll
-from daemon.exchanges.duplicates import IdFilter
+from daemon.exchanges.duplicates import IdFilter, Newest
 from daemon.exchanges.kraken_book import KrakenBook
 
 
@@ -16,7 +16,7 @@ class Market:
         self.trades = IdFilter()
         self.quote: tuple[str | None, ...] = ()
         """The values of the last ticker."""
-        self.quote_time = 0
+        self.quote_time = Newest()
         self.chain = BookChain()
         self.book = KrakenBook()
         self.candles: defaultdict[str, CandleRoll] = defaultdict(CandleRoll)

@@ -243,13 +243,14 @@ class Okx(Exchange):
         return []
 
     def _tickers(self, market: Market, m: Push[TickerItem], recv: int, connection: int) -> Events:  # noqa: ARG002 # the newest counts
-        stamp, spot = self._stamp(market, recv), market.instrument.kind == "spot"
+        stamp, spot, newest = self._stamp(market, recv), market.instrument.kind == "spot", market.newest["ticker"]
         events: Events = []
         for t, event in zip(m.data, [ticker(t, stamp, spot=spot) for t in m.data], strict=True):
-            if event.ts is None or event.ts < market.times["ticker"] or t == market.ticker:
+            if event.ts is None or newest.outdates(event.ts, recv) or t == market.ticker:
                 self.duplicates["ticker"] += 1
                 continue
-            market.ticker, market.times["ticker"] = t, event.ts
+            market.ticker = t
+            newest.reach(event.ts, recv)
             events.append(event)
         return events
 
@@ -283,11 +284,10 @@ class Okx(Exchange):
         """Return those that are newer than what was published, and remember the last one as published."""
         events: Events = []
         for event in found:
-            if event.ts is not None and event.ts > market.times[channel]:
-                market.times[channel] = event.ts
-                events.append(event)
-            else:
+            if event.ts is None or market.newest[channel].repeated(event.ts, event.recv):
                 self.duplicates[channel] += 1
+            else:
+                events.append(event)
         return events
 
     def _liquidations(self, m: Push[LiquidationItem], recv: int, connection: int) -> Events:  # noqa: ARG002 # as above

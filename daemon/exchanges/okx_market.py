@@ -4,7 +4,7 @@ from collections import defaultdict
 
 from daemon.exchanges.base import Instrument
 from daemon.exchanges.book_chain import BookChain
-from daemon.exchanges.duplicates import CandleFilter, IdFilter, RecentIds
+from daemon.exchanges.duplicates import CandleFilter, IdFilter, Newest, RecentIds
 from daemon.exchanges.okx_messages import TickerItem
 
 
@@ -18,8 +18,8 @@ class Market:
         self.liquidations = RecentIds()
         self.candles: defaultdict[str, CandleFilter] = defaultdict(CandleFilter)
         self.ticker: TickerItem | None = None
-        self.times: defaultdict[str, int] = defaultdict(int)
-        """When the last ticker, funding rate, open interest and mark price were of (ns)."""
+        self.newest: defaultdict[str, Newest] = defaultdict(Newest)
+        """By channel the time (ns) of the last ticker, funding rate, open interest and mark price."""
         self.forget_trades()
 
     def forget_trades(self) -> None:

@@ -22,6 +22,14 @@ def test_a_break_is_told_once_and_ends_with_the_next_snapshot():
     assert chain.take(1, 20, 21) == "follows"
 
 
+def test_the_same_delta_again_is_a_duplicate_and_no_break():
+    chain = BookChain()
+    chain.begin(1, 10)
+    assert [chain.take(1, 10, 12), chain.take(1, 10, 12), chain.take(1, 10, 12)] == ["follows", *["duplicate"] * 2]
+    assert [chain.take(1, 12, 12), chain.take(1, 12, 12), chain.take(1, 12, 13)] == ["follows"] * 3  # OKX: no change
+    assert chain.take(1, 12, 14) == "broken"
+
+
 def test_a_delta_before_any_snapshot_is_a_break():
     assert BookChain().take(1, None, 1) == "broken"
 

@@ -118,6 +118,35 @@ def test_a_message_that_comes_again_or_late_changes_no_book():
     assert (coinbase.duplicates, coinbase.resyncs) == (Counter(book=2), 0)
 
 
+@pytest.mark.parametrize("wrong", [10**9, None], ids=["one number was wrong", "counting begins anew"])
+def test_late_messages_that_go_on_counting_break_the_books_once_more(wrong):
+    coinbase = listed()
+    for number in range(50):
+        coinbase.parse(book(number, [("10", "1")], kind="update" if number else "snapshot"), 1)
+    begun = 0
+    if wrong:
+        begun = 50
+        coinbase.parse(book(wrong, [("10", "1")]), 1)
+        assert told(coinbase) == [("resync", (BOOK,))]
+        coinbase.notices.clear()
+    for number in range(begun, begun + 11):  # the snapshot that was asked for is among them
+        assert not told(coinbase)
+        kind = "snapshot" if number == begun + 2 else "update"
+        assert coinbase.parse(book(number, [("10", "2")], kind=kind), 1) == []
+    assert told(coinbase) == [("resync", (BOOK,))]
+    (event,) = coinbase.parse(book(begun + 11, [("11", "1")], kind="snapshot"), 1)
+    assert (event.kind, event.bids) == ("snapshot", [("11", "1")])
+    assert len(coinbase.parse(book(begun + 12, [("10", "2")]), 1)) == 1
+
+
+def test_messages_that_all_come_twice_change_nothing():
+    coinbase = listed()
+    for number in range(50):
+        frame = book(number, [("10", "1")], kind="update" if number else "snapshot")
+        assert [len(coinbase.parse(frame, 1)) for _ in range(2)] == [1, 0]
+    assert not told(coinbase)
+
+
 def test_an_update_before_any_snapshot_asks_for_one():
     coinbase = listed()
     assert coinbase.parse(book(0), 1) == coinbase.parse(book(1), 2) == []

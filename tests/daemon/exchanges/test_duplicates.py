@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from daemon.exchanges import duplicates
-from daemon.exchanges.duplicates import CandleFilter, IdFilter, RecentIds
+from daemon.exchanges.duplicates import OUTDATED, CandleFilter, IdFilter, Newest, RecentIds
 
 
 @given(st.lists(st.integers(0, 60)))
@@ -53,3 +53,12 @@ def test_a_candle_without_event_times_goes_on_by_its_volume():
     assert not candles.seen(60, Decimal("0.1"), closed=True)
     assert candles.seen(60, Decimal("0.2"), closed=False)
     assert not candles.seen(120, Decimal(0), closed=False)
+
+
+def test_what_is_older_is_a_repetition_until_nothing_newer_has_come_for_long():
+    newest = Newest()
+    assert [newest.repeated(*each) for each in ((5, 100), (7, 200), (6, 300), (7, 400))] == [False, False, True, True]
+    assert newest.repeated(6, 200 + OUTDATED - 1)
+    assert newest.repeated(7, 200 + OUTDATED)
+    assert not newest.repeated(1, 200 + OUTDATED)
+    assert [newest.repeated(at, 300 + OUTDATED) for at in (0, 1, 2)] == [True, True, False]
