@@ -38,12 +38,38 @@ def test_a_break_in_one_book_concerns_that_symbol_alone(running: Running):
 
 
 def test_ids_that_start_again_lower_are_a_new_beginning_of_that_book(running: Running):
-    since = running.position("book")
+    since, quotes = running.position("book"), running.position("ticker")
     running.exchange.fault("sequence_reset", symbol="XRP/USDT")
     wait_until(
         "its book begins anew with low ids",
         lambda: [e for e in running.snapshots("XRP/USDT", since) if int(e["last_id"]) < 10**6],
     )
+    wait_until("that is a gap", lambda: [gap for gap in running.gaps("XRP/USDT", "book") if "anew" in gap["reason"]])
+    named = len(running.gaps("XRP/USDT", "book"))
+    running.exchange.fault("drop", symbol="XRP/USDT", channel="book", count=1)
+    wait_until("so is the next break", lambda: len(running.gaps("XRP/USDT", "book")) == named + 1)
+    wait_until(
+        "its quotes, which count likewise, go on",
+        lambda: (
+            sum(e["bid"] is not None and e["last"] is None for e in running.events("ticker", "XRP/USDT", quotes)) > 20
+        ),
+    )
+
+
+def test_a_stream_that_is_behind_the_snapshots_costs_one_of_them(running: Running):
+    """Answers of REST are ahead of all that is under way: that is old, and no new beginning."""
+    resyncs = running.metric("marketd_book_resyncs_total")
+    since = running.position("book")
+    running.exchange.fault("drop", symbol="SOL/USDT", channel="book", every=30, count=1)
+    number = running.exchange.fault("slow", symbol="SOL/USDT", channel="book", delay=3.0)
+    wait_until("its book begins anew", lambda: running.snapshots("SOL/USDT", since))
+    (begun,) = running.snapshots("SOL/USDT", since)
+    wait_until(
+        "the stream reaches it",
+        lambda: sum(e["last_id"] > begun["last_id"] for e in running.events("book", "SOL/USDT", since)) > 5,
+    )
+    assert running.metric("marketd_book_resyncs_total") == resyncs + 1
+    running.exchange.control(f"faults/{number}", "DELETE")
 
 
 def test_a_book_that_stays_crossed_is_noticed_and_begun_anew(running: Running):
