@@ -63,6 +63,8 @@ class OutFrame(msgspec.Struct, gc=False):
     count: int
     weight: int
     payload: bytes
+    fenced: bool = True
+    """Whether the stream's lease says who may write it."""
 
     @property
     def size(self) -> int:

@@ -277,7 +277,7 @@ class Publisher:
             seq = str(frame.seq)
             after = self._token(frame)
             values = (token, frame.id, seq, frame.count, frame.payload, after)
-            if stream.fence is None:
+            if stream.fence is None or not frame.fenced:
                 commands.append(("EVALSHA", self._script, 2, stream.name, stream.head_key, *values))
             else:
                 key, owner = stream.fence
@@ -311,14 +311,10 @@ class Publisher:
 
     def _drop(self, stream: OutStream) -> None:
         """Another process publishes this stream now, from the same feeds: what waits here is its to publish."""
-        frames, events = list(stream.outbox), list(stream.queue)
-        count = sum(frame.count for frame in frames) + len(events)
+        count, freed = stream.drop_fenced()
         log.warning("another process publishes this stream", stream=stream.name, events_dropped=count)
         metrics.FENCED.labels(stream.name).inc(count)
-        stream.outbox.clear()
-        stream.queue.clear()
-        stream.expected = None
-        self._settled(sum(frame.weight for frame in frames) + sum(map(weight, events)))
+        self._settled(freed)
 
     def _confirm(self, stream: OutStream) -> None:
         """The first frame of the outbox stands on the stream: count it, keep it in the ring, make room."""

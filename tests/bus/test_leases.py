@@ -7,7 +7,7 @@ import pytest
 
 from bus.clock import SystemClock
 from bus.errors import BusUnavailable
-from bus.events import Feed
+from bus.events import Candle, Feed
 from bus.interface import Group
 from bus.leadership import Leadership
 from bus.redis import RedisBus
@@ -73,6 +73,28 @@ async def test_who_has_lost_the_lease_writes_nothing_and_goes_on(buses):
     await first.publish(trades(10, 12))
     await first.flush(5)
     assert numbers(await second.tail("binance", "trade", 0)) == list(range(12))
+
+
+def candle(minute: int, source: str) -> Candle:
+    return Candle("binance", "BTC/USDT", None, minute, source, "1m", minute, "1", "1", "1", "1", "1", 1, closed=True)
+
+
+async def test_what_a_handler_derives_is_written_whoever_publishes_the_feeds(buses):
+    """The lease is about feeds; a handler's own lease may be held by the other process."""
+    first, second = buses
+    one, other = (bus.lease("feeds") for bus in buses)
+    first.fence("binance", one)
+    second.fence("binance", other)
+    await one.renew()
+    await first.publish([candle(0, "ws")])
+    await first.flush(5)
+    mixed = [candle(minute, source) for minute in range(1, 40) for source in ("derived", "ws", "derived")]
+    await second.publish(mixed)
+    await second.flush(5)
+    await first.publish([candle(40, "derived"), candle(40, "ws")])
+    await first.flush(5)
+    ours = [candle(0, "ws"), *(event for event in mixed if event.source == "derived")]
+    assert await second.tail("binance", "candle", 0) == [*ours, candle(40, "derived"), candle(40, "ws")]
 
 
 async def test_while_nobody_holds_the_lease_its_writer_waits_and_loses_nothing(buses):
