@@ -298,5 +298,5 @@ def retry_after(value: str, now: int) -> float | None:
         return float(value)
     try:
         return max(0.0, parsedate_to_datetime(value).timestamp() - now / SECOND)
-    except ValueError:
+    except (ValueError, OverflowError):
         return None

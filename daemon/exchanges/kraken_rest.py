@@ -223,7 +223,7 @@ def standing(status: int, headers: Mapping[str, str], body: bytes, now: int) -> 
     outcome: Outcome = next((_OUTCOMES[part] for part in _OUTCOMES if part in said), "refused")
     until = said.rpartition(" ")[2]
     if outcome == "limited" and "Throttled" in said and until.isdecimal():
-        return Standing(outcome, max(0.0, int(until) - now / SECOND))
+        return Standing(outcome, max(0.0, float(until) - now / SECOND))
     return Standing(outcome, LOCKOUT if outcome == "banned" else None)
 
 

@@ -9,7 +9,7 @@ import asyncpg
 from pydantic import JsonValue
 
 from bus.clock import Clock
-from bus.errors import RequestRefused, StoreUnavailable, UsageError, said
+from bus.errors import NotAsked, RequestRefused, StoreUnavailable, UsageError, said
 from bus.events import Candle, Event, Trade
 from daemon.collectors.interface import Collector
 from daemon.exchanges import contiguous
@@ -147,14 +147,28 @@ def _wanted(page: Iterable[Event], span: Span) -> Iterator[Candle | Trade]:
 async def _side_by_side(
     parts: Iterator[Slice], make: Callable[[], Writer], work: Callable[[Slice, Writer], Awaitable[None]], jobs: int
 ) -> None:
-    """Work on `jobs` slices at a time, each with a connection to write on; the first error ends all."""
+    """Work on `jobs` slices at a time, each with a connection to write on; the first error ends all.
+
+    Only what was not asked ends its worker alone: another one may have the request that a half-open breaker lets
+    through, and to cancel that one would keep the breaker so for ever.
+    """
+    left: list[Slice] = []
+    workers = jobs
 
     async def worker() -> None:
+        nonlocal workers
         writer = make()
         try:
-            for part in parts:  # shared by all workers: each slice goes to one
-                await work(part, writer)
+            while (part := left.pop() if left else next(parts, None)) is not None:
+                try:
+                    await work(part, writer)
+                except NotAsked:
+                    if workers == 1:
+                        raise
+                    left.append(part)
+                    return
         finally:
+            workers -= 1
             await writer.close()
 
     try:

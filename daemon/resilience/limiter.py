@@ -16,6 +16,10 @@ DEFAULT_PAUSE: Final = MINUTE
 """Seconds to pause after a 429 that does not say how long: by then the exchange's window is a new one."""
 DEFAULT_BAN: Final = 120.0
 """Seconds that a 418 without a deadline counts: Binance's shortest ban."""
+LONGEST_PAUSE: Final = 3_600.0
+"""Seconds that a 429 counts at most; whoever means more says it again."""
+LONGEST_BAN: Final = 3 * 86_400.0
+"""Seconds that a ban counts at most: Binance's longest one. A later deadline was meant in another unit."""
 
 _FIELD: Final = "banned_until"
 log = structlog.get_logger(__name__)
@@ -38,8 +42,8 @@ class WeightLimiter(WindowLimiter):
     async def restore(self) -> None:
         """Take over a ban from before a restart. Raises BusUnavailable."""
         saved = (await self._store.load(self._key)).get(_FIELD)
-        if saved is not None and (until := int(saved)) > self._clock.now():
-            self._ban_until(until)
+        if saved is not None and (until := int(saved)) > (now := self._clock.now()):
+            self._ban_until(min(until, now + round(LONGEST_BAN * SECOND)))
 
     def wait(self, weight: int) -> float:
         """Return the seconds until `weight` may pass, 0 when it may now."""
@@ -52,12 +56,12 @@ class WeightLimiter(WindowLimiter):
 
     def pause(self, seconds: float | None) -> None:
         """Let nothing pass for a while: the exchange said 429."""
-        pause = DEFAULT_PAUSE if seconds is None else seconds
+        pause = DEFAULT_PAUSE if seconds is None else min(seconds, LONGEST_PAUSE)
         self._closed_until = max(self._closed_until, self._clock.monotonic() + pause)
 
     async def ban(self, seconds: float | None) -> int:
         """Let nothing pass until the ban (418) ends, also after a restart; return when it ends (wall clock, ns)."""
-        ban = DEFAULT_BAN if seconds is None else seconds
+        ban = DEFAULT_BAN if seconds is None else min(seconds, LONGEST_BAN)
         until = max(self.banned_until or 0, self._clock.now() + round(ban * SECOND))
         self._ban_until(until)
         try:

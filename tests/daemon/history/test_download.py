@@ -1,5 +1,6 @@
 """Only what is missing is asked for, all of it lands, and what is said afterwards is what stands."""
 
+import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
@@ -8,7 +9,7 @@ import asyncpg
 import pytest
 
 from bus.clock import SECOND, ManualClock
-from bus.errors import ExchangeUnavailable, RequestRefused, UsageError
+from bus.errors import ExchangeUnavailable, NotAsked, RequestRefused, UsageError
 from bus.events import Candle, Trade
 from daemon.exchanges.base import FeedKey, Span
 from daemon.history.arguments import Download
@@ -151,6 +152,50 @@ async def test_after_a_failure_it_goes_on_where_it_was(database, sql):
     result = await download(database, exchange, since="6d", jobs=1)
     assert (result["complete"], result["slices_stored_before"]) == (True, 3)
     assert await sql.fetchval("select count(*) from candles") == 6 * 1_440
+
+
+class HalfOpen(Exchange):
+    """Its breaker lets one request through, to try; while that is under way all others are refused."""
+
+    def __init__(self, *, well: bool) -> None:
+        super().__init__()
+        self.well = well
+        self.closed = self.probing = False
+        self.refused = 0
+
+    async def history(self, feed: FeedKey, span: Span) -> AsyncIterator[Sequence[Any]]:
+        if not self.closed:
+            if self.probing:
+                self.refused += 1
+                raise NotAsked("the breaker is half_open")
+            self.probing = True
+            try:
+                async with asyncio.timeout(60):
+                    while self.refused < 3:
+                        await asyncio.sleep(0.001)
+                self.closed = self.well
+            finally:
+                self.probing = False
+            if not self.well:
+                raise ExchangeUnavailable("away")
+        async for page in super().history(feed, span):
+            yield page
+
+
+async def test_the_request_that_a_half_open_breaker_lets_through_is_not_cancelled_for_the_others(database, sql):
+    exchange = HalfOpen(well=True)
+    result = await download(database, exchange, since="6d", jobs=4)
+    assert (result["complete"], exchange.refused, exchange.closed) == (True, 3, True)
+    assert await sql.fetchval("select count(*) from candles") == 6 * 1_440
+
+
+async def test_a_half_open_breaker_whose_request_fails_ends_the_download(database, sql):
+    with pytest.raises(ExchangeUnavailable, match="away"):
+        await download(database, HalfOpen(well=False), since="6d", jobs=4)
+    stuck = HalfOpen(well=True)
+    stuck.probing = True  # by somebody else
+    with pytest.raises(NotAsked):
+        await download(database, stuck, since="6d", jobs=4)
 
 
 async def test_trades_are_checked_by_their_ids(database, sql):

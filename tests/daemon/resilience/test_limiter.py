@@ -5,7 +5,7 @@ import pytest
 from bus.clock import SECOND, ManualClock
 from bus.errors import BusUnavailable, ExchangeUnavailable
 from bus.local import LocalState
-from daemon.resilience.limiter import DEFAULT_BAN, WeightLimiter
+from daemon.resilience.limiter import DEFAULT_BAN, LONGEST_BAN, LONGEST_PAUSE, WeightLimiter
 
 
 def limiter_on(clock, store):
@@ -46,6 +46,23 @@ async def test_a_ban_outlives_the_process_and_ends_when_the_exchange_said():
     await restarted.acquire(1, within=0)
     assert restarted.banned_for() == 0
     assert restarted.banned_until is None
+
+
+@pytest.mark.parametrize("seconds", [1_795_318_426_046.0, float("9" * 400)], ids=["epoch ms", "no number at all"])
+async def test_a_deadline_beyond_all_bounds_is_a_long_one(seconds):
+    """Retry-After in another unit: one exchange waits, and nobody crashes, now or at the next start."""
+    store, clock = LocalState(), ManualClock()
+    limiter = limiter_on(clock, store)
+    until = await limiter.ban(seconds)
+    assert until == clock.now() + round(LONGEST_BAN * SECOND)
+    assert limiter.banned_for() == LONGEST_BAN
+    await store.save("limiter:binance", {"banned_until": str(10**30).encode()})
+    restarted = limiter_on(clock, store)
+    await restarted.restore()
+    assert restarted.banned_until == until
+    paused = limiter_on(clock, LocalState())
+    paused.pause(seconds)
+    assert paused.closed_for() == LONGEST_PAUSE
 
 
 async def test_a_ban_that_ended_while_the_process_was_down_is_forgotten():
