@@ -11,10 +11,12 @@ import aiohttp
 from bus.clock import SystemClock
 from bus.errors import MarketdError
 from bus.events import MARKET_CHANNELS, Feed, MarketEvent
+from bus.handler import StateStore
 from bus.interface import Group
 from bus.leadership import Leadership
 from bus.local import LocalBus
 from bus.redis.connection import check_server, connect
+from daemon.bans import banned, kept_state
 from daemon.collectors.factory import make_collector
 from daemon.config import Config, Exchange
 from daemon.servers import Urls, serve
@@ -41,8 +43,9 @@ async def probe_all(config: Config) -> AsyncIterator[tuple[str, Result]]:
         else:
             yield "bus", await _bus(urls)
             yield "store", await _store(urls)
+        state = await stack.enter_async_context(kept_state(config))
         for exchange in config.exchanges:
-            yield f"exchange {exchange.name}", await probe(exchange)
+            yield f"exchange {exchange.name}", await probe(exchange, state)
 
 
 async def _bus(urls: Urls) -> Result:
@@ -68,12 +71,16 @@ async def _store(urls: Urls) -> Result:
 async def probe_exchange(config: Config, name: str) -> Result:
     """Probe one exchange: as configured, or with its own defaults. Raises ConfigError for an unknown name."""
     configured = next((exchange for exchange in config.exchanges if exchange.name == name), None)
-    return await probe(configured or Exchange(name=name))
+    async with kept_state(config) as state:
+        return await probe(configured or Exchange(name=name), state)
 
 
-async def probe(exchange: Exchange) -> Result:
-    """Collect from an exchange until its first event, or its list where no symbol is named. Raises ConfigError."""
-    bus = LocalBus()
+async def probe(exchange: Exchange, state: StateStore) -> Result:
+    """Collect from an exchange until its first event, or its list where no symbol is named. Raises ConfigError.
+
+    One that has banned us, as `state` knows, is not asked.
+    """
+    bus = LocalBus(state=state)
     consumer = await bus.consumer(Group("probe", frozenset(MARKET_CHANNELS), system=True))
     last = "no answer"
     async with aiohttp.ClientSession() as session:
@@ -83,6 +90,8 @@ async def probe(exchange: Exchange) -> Result:
         try:
             async with asyncio.timeout(FIRST_DATA):
                 while not task.done():
+                    if ban := banned(collector):
+                        return Result(ok=False, text=ban)
                     if collector.loaded and not collector.feeds:  # a rule has yet to choose them
                         return Result(ok=True, text=f"answers, {len(collector.listing.instruments)} symbols")
                     delivery = await consumer.read(0.5)

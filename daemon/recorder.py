@@ -12,6 +12,7 @@ from bus.clock import SystemClock
 from bus.errors import ExchangeUnavailable
 from bus.leadership import Leadership
 from bus.local import LocalBus
+from daemon.bans import banned, kept_state
 from daemon.collectors.exchange import ExchangeCollector, FeedSettings
 from daemon.config import Config
 from daemon.exchanges import load
@@ -64,8 +65,8 @@ async def record(
     settings = FeedSettings(symbols, channels, configured.timeframes if configured else ("1m",), endpoints)
     with RecordingWriter(output, name) as writer:
         exchange = _recording(translator, writer, endpoints)
-        async with aiohttp.ClientSession() as session:
-            bus = LocalBus()
+        async with kept_state(config) as state, aiohttp.ClientSession() as session:
+            bus = LocalBus(state=state)
             leadership = Leadership("feeds", bus.lease("feeds"), SystemClock())
             collector = ExchangeCollector(exchange, settings, bus, leadership, session, SystemClock(), Random())
             with suppress(TimeoutError, asyncio.CancelledError):
@@ -73,4 +74,5 @@ async def record(
                     await collector.run()
     if not writer.messages:
         writer.discard()
-        raise ExchangeUnavailable(f"{name} could not be reached, there is nothing to record")
+        why = banned(collector) or f"{name} could not be reached"
+        raise ExchangeUnavailable(f"{why}, there is nothing to record")

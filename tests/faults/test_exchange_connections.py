@@ -67,6 +67,12 @@ def test_a_ban_stops_every_request_until_its_end_also_over_a_kill(marketd: Marke
     met = exchange.fired(number)
     assert 1 <= met <= 2  # another call may have been under way
     marketd.start()
+    wait_until("its bus runs", lambda: marketd.run("env").returncode == 0)
+    record = ("record", "binance", "BTC/USDT", "--output", str(marketd.home / "r.jsonl.gz"), "--seconds", "1")
+    for command in (("exchange", "test", "binance"), ("check",), record):
+        answer = marketd.run(*command)
+        assert answer.returncode != 0
+        assert "binance has banned this address until" in answer.stdout + answer.stderr
     while time.monotonic() - began < 18:  # the ban's time is the input
         time.sleep(0.5)
         assert exchange.fired(number) == met
