@@ -39,6 +39,8 @@ class Replies:
         self._timeout = timeout
         self._deadline = min(ANSWER_DEADLINE, max(1.0, timeout))  # a second is little to connect in
         self._cursor = "0"
+        self._heard = False
+        """Whether anything has been said of it."""
         self.ended = False
         """Whether the last word has been said."""
 
@@ -62,11 +64,17 @@ class Replies:
             self._cursor = entry.decode()
             if fields.get(b"id") == self._id.encode() and not self.ended:
                 found.append(parse_reply(fields))
+                self._heard = True
                 self.ended = found[-1].status in FINAL
         return found
 
     def unanswered(self) -> NoReply:
-        """Return the error that nobody answers."""
+        """Return the error that nobody answers, or that nothing more has come."""
+        if self._heard:
+            return NoReply(
+                f"'{self._fields['command']}' was accepted, and nothing more was heard of it within "
+                f"{self._timeout:g} s: it may still be under way"
+            )
         after = " Once it has expired it is not done any more." if "expires" in self._fields else ""
         return NoReply(
             f"nobody answered '{self._fields['command']}' within {self._timeout:g} s: does a marketd with the control "

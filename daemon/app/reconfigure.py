@@ -9,7 +9,7 @@ from bus.errors import ConfigError, MarketdError
 from daemon import logs
 from daemon.app.collecting import Collecting, join
 from daemon.app.wired import Wired
-from daemon.collectors.factory import check, tells_volumes
+from daemon.collectors.factory import check_all
 from daemon.collectors.interface import Collector
 from daemon.config import Config
 from daemon.config.running import RunningConfig
@@ -30,12 +30,7 @@ class Reconfiguration:
 
     def check(self, config: Config) -> None:
         """Raise ConfigError for exchanges that there are not, naming the nearest, and rules that cannot be followed."""
-        for exchange in config.exchanges:
-            for name in (exchange.name, *exchange.fallbacks):
-                check(name)
-            if exchange.select.top and not tells_volumes(exchange.name):
-                what = f"exchanges.{exchange.name}.select.top"
-                raise ConfigError(f"{what}: {exchange.name} does not tell every symbol's volume; leave it out")
+        check_all(config.exchanges)
 
     async def apply(self, config: Config) -> None:
         """Bring everything to a configuration; what is as it should be is not touched."""

@@ -16,9 +16,11 @@ def add(commands: "argparse._SubParsersAction[Parser]") -> None:
 
 
 async def _check(args: Namespace) -> int:
+    from daemon.collectors.factory import check_all  # noqa: PLC0415 # start quickly
     from daemon.probe import probe_all  # noqa: PLC0415 # start quickly
 
     config = settings(args)
+    check_all(config.exchanges)
     print("configuration: fine")  # noqa: T201 # this command's output
     failed = False
     async for name, result in probe_all(config):

@@ -1,6 +1,6 @@
 """Which collector runs an exchange: that of its translator where it has one here, ccxt's for every other."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from difflib import get_close_matches
 from random import Random
 
@@ -27,6 +27,16 @@ def check(name: str) -> None:
     if name not in known:
         near = get_close_matches(name.lower(), known, n=3) or native()
         raise ConfigError(f"there is no exchange {name!r}; did you mean {' or '.join(near)}?")
+
+
+def check_all(exchanges: Iterable[Exchange]) -> None:
+    """Raise ConfigError for exchanges that there are not, naming the nearest, and rules that cannot be followed."""
+    for exchange in exchanges:
+        for name in (exchange.name, *exchange.fallbacks):
+            check(name)
+        if exchange.select.top and not tells_volumes(exchange.name):
+            what = f"exchanges.{exchange.name}.select.top"
+            raise ConfigError(f"{what}: {exchange.name} does not tell every symbol's volume; leave it out")
 
 
 def tells_volumes(name: str) -> bool:

@@ -131,14 +131,22 @@ class TaskRunner:
                 if backoff.failures >= ATTEMPTS:
                     return "failed", None, str(error)
                 log.warning("task waits to try again", task=record.id, reason=str(error), seconds=round(pause, 1))
-                await self._note(record, progress, f"waits to try again: {error}")
+                waits = f"waits to try again: {error}"
+                await self._note(record, progress, waits)
             except MarketdError as error:
                 return "failed", None, str(error)
             except Exception as error:  # a bug in one kind of task is not the end of the others
                 log.exception("task crashed", task=record.id, kind=record.kind)
                 return "failed", None, f"{type(error).__name__}: {error}"
-            await self._clock.sleep(pause)
+            await self._pause(record, progress, pause, waits)
             progress.restart()
+
+    async def _pause(self, record: TaskRecord, progress: Progress, seconds: float, why: str) -> None:
+        """Wait; whoever follows the task hears of it meanwhile."""
+        until = self._clock.monotonic() + seconds
+        while (left := until - self._clock.monotonic()) > 0:
+            await self._tell(_as_of(record, progress, "running", None, why))
+            await self._clock.sleep(min(BEAT, left))
 
     async def _attempt(self, record: TaskRecord, progress: Progress) -> JsonValue:
         work = asyncio.create_task(self._kinds.find(record.kind).run(record.args, progress))

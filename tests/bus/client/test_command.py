@@ -85,6 +85,11 @@ async def test_nobody_answers(client):
         await client.command("ping", timeout=0.3)
 
 
+async def test_nothing_more_is_heard_of_what_was_accepted(client, daemon):
+    with pytest.raises(NoReply, match="was accepted, and nothing more was heard of it"):
+        await both(daemon.answer(("accepted", None, None)), client.command("backfill.start", timeout=0.3, expires=5))
+
+
 async def test_a_command_is_sent_on_the_stream_of_what_the_sender_may(valkey_url, bus_prefix):
     daemon = Daemon(valkey_url, bus_prefix, "commands:read")
     async with Client(valkey_url, prefix=bus_prefix, access="read") as client:

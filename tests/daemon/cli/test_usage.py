@@ -105,6 +105,14 @@ def test_a_bad_configuration_is_one_line_that_names_the_key(
             assert word in err
 
 
+def test_a_fallback_that_there_is_not_is_named_with_the_nearest(capsys: pytest.CaptureFixture[str], tmp_path: Path):
+    file = tmp_path / "m.toml"
+    file.write_text('[[exchanges]]\nname = "kraken"\nsymbols = ["BTC/USD"]\nfallbacks = ["binanse"]\n')
+    status, out, err = run(capsys, "--config", str(file), "check")
+    assert (status, out) == (78, "")
+    assert "did you mean binance" in err
+
+
 def test_a_configuration_that_is_not_there_is_named(capsys: pytest.CaptureFixture[str]):
     status, _, err = run(capsys, "--config", "no/such.toml", "tail")
     assert status == 78

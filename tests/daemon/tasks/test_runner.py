@@ -183,13 +183,14 @@ async def test_who_loses_its_session_stops_so_that_another_can_take_over(ledger,
     await until(ledger, identity, "done")
 
 
-async def test_trouble_that_passes_is_waited_out_and_other_trouble_fails_the_task(ledger, start, work):
+async def test_trouble_that_passes_is_waited_out_and_other_trouble_fails_the_task(ledger, start, work, told):
     work.let_go.set()
     work.fail = [ExchangeUnavailable("away")]
     start()
     identity = await submit(ledger, "count", {})
     await until(ledger, identity, "done")
     assert work.begun == 2
+    assert [event.state for event in told].count("running") >= 3  # of each attempt, and of the pause between them
     work.fail = [ZeroDivisionError("oh")]
     identity = await submit(ledger, "count", {})
     await until(ledger, identity, "failed")
