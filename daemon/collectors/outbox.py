@@ -58,7 +58,7 @@ class Outbox:
             published = [event for name in channels for event in await self._bus.tail(exchange, name, standby.since)]
             seam = standby.after(published)
             self._standby = None
-            await self._bus.publish([*seam.events])
+            await self._bus.publish([*standby.breakers, *seam.events])
         return seam
 
     async def publish(self, events: Sequence[Event] = ()) -> None:

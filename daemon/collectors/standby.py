@@ -7,7 +7,7 @@ from typing import Final
 import msgspec
 
 from bus.clock import SECOND, Clock
-from bus.events import AnyMarketEvent, Book, Candle, Event, MarketEvent, Trade
+from bus.events import AnyMarketEvent, Book, Breaker, Candle, Event, MarketEvent, Trade
 
 KEPT: Final = 15 * SECOND
 """How far back events are kept (ns): the lease's time to live, its renewal, and much to spare."""
@@ -30,6 +30,7 @@ class Standby:
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
         self._events: deque[AnyMarketEvent] = deque(maxlen=MOST)
+        self._breakers: dict[str, Breaker] = {}
 
     @property
     def since(self) -> int:
@@ -37,11 +38,23 @@ class Standby:
         return self._clock.now() - KEPT
 
     def add(self, events: Iterable[Event]) -> None:
-        """Keep market events; what happens to our own connections concerns nobody while another process publishes."""
-        self._events.extend(event for event in events if isinstance(event, MarketEvent))
+        """Keep market events, and how our breakers stand: who takes over works with them.
+
+        What else happens to our own connections concerns nobody while another process publishes.
+        """
+        for event in events:
+            if isinstance(event, MarketEvent):
+                self._events.append(event)
+            elif type(event) is Breaker:
+                self._breakers[event.kind] = event
         oldest = self.since
         while self._events and self._events[0].recv < oldest:
             self._events.popleft()
+
+    @property
+    def breakers(self) -> list[Breaker]:
+        """The last change of each breaker."""
+        return [*self._breakers.values()]
 
     def after(self, published: Sequence[Event]) -> Seam:
         """Return what comes after the last published event of each feed: both have the exchange's order.

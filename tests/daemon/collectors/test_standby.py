@@ -7,7 +7,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bus.clock import SECOND, ManualClock
-from bus.events import Book, Candle, Feed, MarketEvent, Ticker, Trade
+from bus.events import Book, Breaker, Candle, Feed, MarketEvent, Ticker, Trade
+from bus.interface import Group
+from bus.local import LocalBus
+from daemon.collectors.outbox import Outbox
 from daemon.collectors.standby import KEPT, Standby
 from tests.daemon.collectors.helpers import Tiny
 
@@ -50,6 +53,22 @@ def test_only_what_comes_after_the_last_published_is_added():
     seam = standby_with(ours).after(seen_elsewhere(ours[:4]))
     assert [identity(event) for event in seam.events] == [identity(event) for event in ours[4:]]
     assert not seam.torn
+
+
+async def test_how_the_breakers_stand_is_told_at_the_take_over():
+    """A ban from before a restart is told, although the lease is still the dead process's when it is read."""
+    clock = ManualClock(NOW)
+    bus = LocalBus()
+    outbox = Outbox(bus, clock)
+    outbox.stand_by()
+    changes = [Breaker(1, "x", "ws", "open"), Breaker(1, "x", "rest", "open", NOW), Breaker(2, "x", "ws", "closed")]
+    for change in changes:
+        outbox.say(change)
+    await outbox.publish([trade(1)])
+    await outbox.take_over("x", ["trade"])
+    consumer = await bus.consumer(Group("all", frozenset({"trade"}), system=True))
+    found = [event for frame in (await consumer.read(1)).frames for event in frame.events]
+    assert sorted(found, key=lambda event: type(event).__name__) == [changes[2], changes[1], trade(1)]
 
 
 def test_a_feed_of_which_nothing_was_published_comes_whole():
