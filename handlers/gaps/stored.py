@@ -18,6 +18,7 @@ _NS: Final = "(extract(epoch from {}) * 1000000)::int8"
 _FEEDS: Final = {
     "trade": "trades",
     "ticker": "tickers",
+    "book": "book_deltas",
     "funding": "funding_rates",
     "open_interest": "open_interest",
     "liquidation": "liquidations",

@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator
 import pytest
 
 from bus.errors import StoreUnavailable
-from bus.events import Event, Gap
+from bus.events import MARKET_CHANNELS, Book, Event, Gap
 from bus.handler import Batch
 from bus.local import LocalState
 from handlers.gaps import GapHandler, Stored
@@ -66,6 +66,25 @@ async def test_a_feed_without_ids_is_missing_since_its_last_stored_event(fresh, 
         ("binance", "ticker", at(1), at(60), "unfillable"),
     ]
     assert "last stored event" in gaps[0].reason
+
+
+@pytest.mark.parametrize("channel", sorted({*MARKET_CHANNELS} - {"candle"}))  # candles are followed on their grid
+async def test_every_channel_can_be_asked_for(database, persistence, channel):
+    stored = Stored(database)
+    assert await stored.before(("feed", "binance", BTC, channel), at(0)) is None
+    await stored.close()
+
+
+async def test_a_book_without_ids_is_missing_since_its_last_stored_change(fresh, persistence):
+    """Coinbase and Kraken: no message of a book has an id."""
+
+    def book(seconds: float, kind: str) -> Book:
+        return Book("kraken", BTC, at(seconds), at(seconds), "ws", kind, [("1", "1")], [])
+
+    await persistence.handle(Batch([book(0, "snapshot"), book(1, "delta"), book(4, "delta")]))
+    (gap,) = await told(fresh, book(30, "snapshot"), book(31, "delta"))
+    assert (gap.exchange, gap.channel, gap.from_ts, gap.to_ts) == ("kraken", "book", at(4), at(30))
+    assert gap.state == "unfillable"
 
 
 async def test_nothing_is_missing_of_what_was_never_stored(fresh, persistence):
