@@ -8,7 +8,6 @@ backpressure, and the kernel's and aiohttp's buffers are its bound.
 import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from math import inf
 from typing import Any, Final, Literal, TypeAlias
 
 import aiohttp
@@ -19,6 +18,7 @@ from daemon.collectors.board import FeedBoard
 from daemon.collectors.dialler import Socket
 from daemon.collectors.intake import Intake, public_url
 from daemon.collectors.outbox import Outbox
+from daemon.collectors.resyncs import Resyncs
 from daemon.collectors.sender import SEND_TIMEOUT, Sender
 from daemon.collectors.tasks import cancel, first_of
 from daemon.exchanges.base import Exchange, FeedKey, Notice
@@ -36,9 +36,6 @@ OVERLAP: Final = 15.0
 LAST_WORDS: Final = 10.0
 """Seconds of our listening in which a connection that is replaced has to bring what was sent on it."""
 _LAST: Final = b"last"
-
-RESYNC_PAUSE: Final = 30.0
-"""Seconds within which a feed is not subscribed to anew a second time."""
 
 EndKind: TypeAlias = Literal["closed", "silent", "broken", "oversized", "send", "forced"]
 
@@ -84,7 +81,7 @@ class Connection:
         """Feeds that it was opened for and has not delivered yet; only told until it has settled."""
         self._opened = self._heard = around.clock.monotonic()
         self._first_data: float | None = None
-        self._resynced: dict[FeedKey, float] = {}
+        self._resyncs = Resyncs()
         self.settled = asyncio.Event()
         """Set when it delivers every feed, or has delivered some for `OVERLAP` seconds."""
         self.expiring = asyncio.Event()
@@ -105,10 +102,12 @@ class Connection:
     def remove(self, feeds: Sequence[FeedKey], streams: Sequence[str]) -> None:
         """Give up feeds, of which `streams` are needed by no other one."""
         self.missing.difference_update(feeds)
+        self._resyncs.settled(feeds)
         self._sender.unsubscribe(streams)
 
     def again(self, feed: FeedKey) -> None:
         """Subscribe to one feed anew, alone."""
+        self._resyncs.asked(feed, self._around.clock.monotonic())
         self._sender.unsubscribe(self._around.exchange.streams(feed))
         self._sender.subscribe([feed])
 
@@ -178,6 +177,7 @@ class Connection:
             self.missing -= digest.feeds
             if not self.missing:
                 self.settled.set()
+        self._resyncs.settled(digest.feeds)
         for notice in digest.notices:
             self._notice(notice)
         if self._around.exchange.requests:
@@ -224,13 +224,11 @@ class Connection:
                 pass  # counted by the intake
 
     def _resync(self, notice: Notice) -> None:
-        """Subscribe to broken feeds anew; one that breaks again soon after waits until it counts as stale."""
+        """Subscribe to broken feeds anew; one that breaks again soon after waits."""
         log.warning("a feed broke", origin=self.origin, reason=notice.text, feeds=len(notice.feeds))
         self._around.board.down(notice.feeds, notice.text)
         for feed in notice.feeds:
-            last = self._resynced.get(feed, -inf)
-            self._resynced[feed] = self._heard
-            if self._heard - last > RESYNC_PAUSE:
+            if self._resyncs.broke(feed, self._heard):
                 self.again(feed)
             else:
                 self._around.board.subscribed([feed])
@@ -257,6 +255,8 @@ class Connection:
                 self.expiring.set()
             if self._first_data is not None and now - self._first_data > OVERLAP and not self._sender.waiting:
                 self.settled.set()
+            for feed in self._resyncs.due(now):
+                self.again(feed)
             if limits.ping_interval is not None and now - pinged >= limits.ping_interval:
                 pinged = now
                 if (ping := self._around.exchange.ping()) is not None:

@@ -11,6 +11,7 @@ from bus import metrics
 from bus.events import Candle, Ticker, Trade
 from daemon.collectors import dialler
 from daemon.collectors.intake import PAYLOAD_KEPT
+from daemon.exchanges.base import FeedKey
 from tests.daemon.collectors.helpers import Tiny
 
 
@@ -219,8 +220,6 @@ async def test_a_dead_timeframe_does_not_hide_behind_a_busy_one(stage):
 
 
 def _candles(*timeframes):
-    from daemon.exchanges.base import FeedKey  # noqa: PLC0415 # used by this one test
-
     return [FeedKey("AAA/USD", "candle", timeframe) for timeframe in timeframes]
 
 
@@ -313,9 +312,27 @@ async def test_a_broken_feed_is_subscribed_to_anew_alone(stage):
 async def test_a_feed_that_breaks_again_at_once_waits(stage):
     async with stage.running(Tiny()):
         peer = await stage.subscribed()
+        begun = stage.clock.monotonic()
         for _ in range(5):
             await peer.send({"break": "AAA/USD"})
         await stage.until(lambda: {"sub": ["trade:AAA/USD"], "id": 3} in peer.received)
         await stage.pass_time(20)
         assert len([m for m in peer.received if "sub" in m]) == 2
         await stage.until(lambda: len([m for m in peer.received if "sub" in m]) == 3, step=5)
+        assert stage.clock.monotonic() - begun < 45, "well before it would count as stale"
+
+
+async def test_a_break_that_is_met_after_a_feed_was_subscribed_to_anew_adds_nothing(stage):
+    """What was under way before the new subscription does not fit it."""
+    async with stage.running(Tiny()) as collector:
+        peer = await stage.subscribed()
+        await peer.send({"t": "AAA/USD", "id": 1})
+        await stage.until(lambda: stage.bus.states("AAA/USD")[-1] == "live")
+        for line in collector._lines:
+            line.again(FeedKey("AAA/USD", "trade"))
+        await peer.send({"break": "AAA/USD"})
+        await stage.until(lambda: stage.bus.states("AAA/USD")[-1] == "down")
+        await peer.send({"t": "AAA/USD", "id": 2})
+        await stage.until(lambda: stage.bus.states("AAA/USD")[-1] == "live")
+        await stage.pass_time(45)
+        assert len([m for m in peer.received if "sub" in m]) == 2

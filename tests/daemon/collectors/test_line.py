@@ -254,3 +254,15 @@ async def test_an_operator_can_keep_connections_closed_and_let_them_open_again(s
         await stage.until(lambda: len(stage.server.peers) == 2, step=0.25)
         assert stage.clock.monotonic() - began < 40  # waiting has used up no quota
         await stage.until(lambda: [event.state for event in stage.bus.of(Breaker)] == ["forced_open", "closed"])
+
+
+async def test_a_429_of_rest_does_not_hold_up_connecting(stage):
+    async with stage.running(Tiny()) as collector:
+        peer = await stage.subscribed()
+        await peer.send({"t": "AAA/USD", "id": 1})
+        await stage.until(lambda: stage.bus.ids("AAA/USD") == [1])
+        collector._gate.weight.pause(600)
+        cut = stage.clock.monotonic()
+        await peer.socket.close()
+        await stage.until(lambda: len(stage.server.peers) == 2, step=0.05)
+        assert stage.server.peers[1].opened - cut < 60
