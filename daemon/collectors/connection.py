@@ -212,8 +212,7 @@ class Connection:
     def _notice(self, notice: Notice) -> None:
         match notice.kind:
             case "refused":
-                log.error("the exchange refused a subscription", origin=self.origin, reason=notice.text)
-                self._around.board.refused(notice.feeds or self._sender.feeds_of(notice.message_id), notice.text)
+                self._refused(notice)
             case "send":
                 self._sender.text(notice.text)
             case "reconnect":
@@ -222,6 +221,15 @@ class Connection:
                 self._resync(notice)
             case "control" | "unknown":
                 pass  # counted by the intake
+
+    def _refused(self, notice: Notice) -> None:
+        """Take a refusal to its feed. Which of several it is about is found out by asking for each alone."""
+        log.error("the exchange refused a subscription", origin=self.origin, reason=notice.text)
+        feeds = notice.feeds or self._sender.feeds_of(notice.message_id)
+        if notice.feeds or notice.message_id is None or len(feeds) <= 1:
+            self._around.board.refused(feeds, notice.text)
+        else:
+            self._sender.alone(notice.message_id)
 
     def _resync(self, notice: Notice) -> None:
         """Subscribe to broken feeds anew; one that breaks again soon after waits."""

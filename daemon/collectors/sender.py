@@ -79,6 +79,11 @@ class Sender:
             message_id = next(reversed(self._sent), None)
         return self._sent.get(message_id, []) if message_id is not None else []
 
+    def alone(self, message_id: int) -> None:
+        """Ask for each feed of a message in one of its own; once, however often the message is refused."""
+        for feed in self._sent.pop(message_id, []):
+            self.subscribe([feed])
+
     async def run(self, socket: "aiohttp.ClientWebSocketResponse[bool]") -> str:
         """Send what is queued until sending fails; return why it failed."""
         while True:

@@ -186,6 +186,28 @@ async def test_a_refused_subscription_is_down_with_the_exchanges_reason_alone(st
         assert stage.bus.states("CCC/USD") == ["connecting"]
 
 
+async def test_a_refused_message_silences_nobody_but_the_feed_that_it_was_about(stage):
+    """Bybit refuses the whole of a message for one of its topics, and does not say which."""
+
+    async def refuse_bbb(peer, message):
+        if "trade:BBB/USD" in message["sub"]:
+            for _ in range(3):  # OKX says so for each part of a message
+                await peer.send({"err": message["id"], "msg": "no such topic"})
+        else:
+            peer.streams.update(message["sub"])
+
+    stage.server.on_subscribe = refuse_bbb
+    async with stage.running(Tiny(), ["AAA/USD", "BBB/USD", "CCC/USD"]):
+        await stage.until(lambda: "no such topic" in stage.bus.reasons("BBB/USD"))
+        (peer,) = stage.server.live
+        await stage.until(lambda: peer.streams == {"trade:AAA/USD", "trade:CCC/USD"})
+        await peer.send({"t": "AAA/USD", "id": 1})
+        await stage.until(lambda: stage.bus.states("AAA/USD") == ["connecting", "live"])
+        assert stage.bus.states("BBB/USD") == ["connecting", "down"]
+        assert stage.bus.states("CCC/USD") == ["connecting"]
+        assert len([m for m in peer.received if "sub" in m]) == 4
+
+
 async def test_one_mute_subscription_among_busy_ones_is_noticed_and_revived_alone(stage):
     async with stage.running(Tiny(), ["AAA/USD", "BBB/USD"], ["ticker"]):
         peer = await stage.subscribed(2)
