@@ -223,6 +223,11 @@ class ExchangeCollector:
         }
 
     @property
+    def newest_only(self) -> bool:
+        """Whether its history of trades is the newest ones alone."""
+        return self._exchange.newest_only
+
+    @property
     def publishing(self) -> bool:
         """Whether this process publishes the feeds, or stands by while another one does."""
         return self._outbox.publishing

@@ -54,6 +54,11 @@ class Collector(Protocol):
         ...
 
     @property
+    def newest_only(self) -> bool:
+        """Whether its history of trades is the newest ones, so that a hole in them is healed at once or never."""
+        ...
+
+    @property
     def publishing(self) -> bool:
         """Whether this process publishes the feeds, or stands by while another one does."""
         ...

@@ -166,6 +166,8 @@ class Exchange(ABC):
     """Events that come along in streams of other channels: they are published where their own channel is wanted."""
     contiguous: ClassVar[bool] = False
     """Whether trade ids rise by one for each symbol, so that a missing one is a missing trade."""
+    newest_only: ClassVar[bool] = False
+    """Whether its history of trades is the newest ones, so that a hole in them is healed at once or never."""
 
     def __init__(self, source: Source = "ws", trades: Literal["each", "aggregate"] = "each") -> None:
         """`trades`: every trade, or the exchange's aggregates where it has such a stream."""

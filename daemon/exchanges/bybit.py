@@ -66,6 +66,7 @@ class Bybit(Exchange):
     """The translator of Bybit. Trades have no continuous ids and are single ones: there is no stream of aggregates."""
 
     name: ClassVar[str] = "bybit"
+    newest_only: ClassVar[bool] = True
     channels: ClassVar[frozenset[str]] = frozenset({"trade", "ticker", "book", "candle"}) | _OF_CONTRACTS
     timeframes: ClassVar[frozenset[str]] = frozenset(TIMEFRAMES)
     # One topic carries the four.

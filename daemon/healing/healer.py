@@ -4,7 +4,7 @@ What is refetched is published as `backfill`, without what has been published al
 exchange's history proves complete, and `unfillable` with the reason when it does not.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Final
 
 import msgspec
@@ -25,6 +25,8 @@ from handlers.gaps.wording import identity
 
 log = structlog.get_logger(__name__)
 
+SOON: Final = SECOND
+"""Time (ns) after the end of a gap in which the newest trades of an exchange are asked for that has no others."""
 SETTLING: Final = 5 * SECOND
 """Time (ns) after which an exchange's history shows what has just happened."""
 ATTEMPTS: Final = 4
@@ -91,20 +93,27 @@ class Healer:
 
     def _is_due(self, gap: Gap) -> bool:
         """Whether a gap can be judged; it waits for its time where it cannot."""
-        early = _due(gap) - self._clock.now()
+        early = (_end(gap) + SOON if self._is_urgent(gap) else _due(gap)) - self._clock.now()
         if early > 0:
             self._queue.delay(gap, early / SECOND)
         return early <= 0
 
+    def _is_urgent(self, gap: Gap) -> bool:
+        """Whether a gap may be healed at once or never, long before its minutes can be compared with candles."""
+        by_time = gap.channel == "trade" and gap.from_id is None
+        return by_time and self._collector.newest_only and self._clock.now() < _due(gap)
+
     async def _heal(self, gaps: list[Gap]) -> None:
         await self._bus.publish([self._now(gap, state="filling") for gap in self._queue.begin(gaps)])
         try:
-            verdicts = await self._judge(gaps)
+            verdicts: Sequence[Verdict | None] = await self._judge(gaps)
         except (RequestRefused, MalformedFrame) as error:
             verdicts = [Verdict("unfillable", str(error))] * len(gaps)
         said: list[Gap] = []
         for gap, verdict in zip(gaps, verdicts, strict=True):
-            if verdict.state == "unfillable" and self._queue.attempts(gap) < ATTEMPTS - 1:
+            if verdict is None:
+                self._queue.delay(gap, (_due(gap) - self._clock.now()) / SECOND)
+            elif verdict.state == "unfillable" and self._queue.attempts(gap) < ATTEMPTS - 1:
                 self._queue.postpone(gap)
             else:
                 said += self._said(gap, verdict)
@@ -117,7 +126,8 @@ class Healer:
             metrics.GAPS_HEALED.labels(gap.exchange, gap.channel, gap.state).inc()
             log.info("gap settled", exchange=gap.exchange, symbol=gap.symbol, channel=gap.channel, state=gap.state)
 
-    async def _judge(self, gaps: list[Gap]) -> list[Verdict]:
+    async def _judge(self, gaps: list[Gap]) -> Sequence[Verdict | None]:
+        """Return what became of each gap; None for one that has to wait until it can be judged."""
         gap = gaps[0]
         if gap.channel == "trade" and gap.from_id and gap.to_id:
             ranges = [(int(each.from_id or 0), int(each.to_id or 0)) for each in gaps]
@@ -129,7 +139,7 @@ class Healer:
             return [Verdict("unfillable", f"there is no history of {gap.channel} messages to ask for")]
         span = Span(gap.from_ts, gap.to_ts, gap.from_id, gap.to_id)
         verdicts = [await self._each(gap, feed, span) for feed in feeds]
-        return [next((verdict for verdict in verdicts if verdict.state != "filled"), verdicts[0])]
+        return [next((verdict for verdict in verdicts if verdict is None or verdict.state != "filled"), verdicts[0])]
 
     def _feeds(self, gap: Gap) -> list[FeedKey]:
         """Return the feeds that a gap is about and that have a history; `*` means every symbol."""
@@ -140,10 +150,12 @@ class Healer:
             return [FeedKey(gap.symbol, gap.channel, timeframe)]
         return [feed for feed in self._collector.feeds if feed.channel == gap.channel]
 
-    async def _each(self, gap: Gap, feed: FeedKey, span: Span) -> Verdict:
+    async def _each(self, gap: Gap, feed: FeedKey, span: Span) -> Verdict | None:
         if feed.channel == "candle":
             return await self._repair.candles(feed, span)
         again = gap.symbol == "*" or gap.reason.startswith(OWN_LOSS)
+        if self._is_urgent(gap):
+            return await self._repair.trades_by_reach(feed.symbol, span, again=again)
         return await self._repair.trades_by_volume(feed.symbol, span, again=again)
 
     def _said(self, gap: Gap, verdict: Verdict) -> Iterator[Gap]:
@@ -172,9 +184,13 @@ def _cover(gaps: list[Gap]) -> Span:
     return Span(min(starts), max(ends), str(first), str(last))
 
 
+def _end(gap: Gap) -> int:
+    return gap.ts if gap.to_ts is None else gap.to_ts
+
+
 def _due(gap: Gap) -> int:
     """Return when a gap can be judged (ns): its minutes are over and the exchange's history has caught up."""
-    end = gap.ts if gap.to_ts is None else gap.to_ts
+    end = _end(gap)
     if gap.channel == "trade" and gap.from_id is None:
         end = -(-(end + 1) // MINUTE) * MINUTE
     return end + SETTLING

@@ -60,6 +60,22 @@ class Repair:
             return Verdict("unfillable", f"{said}; in {len(differing)} of them they do not add up to its candles")
         return Verdict("filled", f"{said}, adding up to its candles")
 
+    async def trades_by_reach(self, symbol: str, span: Span, *, again: bool = False) -> Verdict | None:
+        """Refetch the newest trades: complete when they reach from before the span to its end, which is not known else.
+
+        Those within the span are published, also where they are not all of it; `again` as above.
+        """
+        older = newer = False
+        count = 0
+        async for trades in self._trades(symbol, Span(0, span.end)):
+            times = [trade.ts for trade in trades if trade.ts is not None]
+            older |= any(time < span.start for time in times)
+            newer |= any(time >= span.end for time in times)
+            count += sum(time >= span.start for time in times)
+            await self._publish(trades, span, again=again)
+        said = f"{count} trades from the newest ones of the exchange, which reach back beyond it"
+        return Verdict("filled", said) if older and newer else None
+
     async def candles(self, feed: FeedKey, span: Span) -> Verdict:
         """Refetch candles: complete when the exchange's history reaches over the span.
 

@@ -158,6 +158,11 @@ class CcxtCollector:
         return list(self._wanted)
 
     @property
+    def newest_only(self) -> bool:
+        """See `Collector`: that differs, and ccxt does not tell."""
+        return False
+
+    @property
     def publishing(self) -> bool:
         """Whether this process publishes the feeds, or stands by while another one does."""
         return self._outbox.publishing

@@ -9,7 +9,7 @@ import msgspec
 
 from bus.clock import SECOND, ManualClock
 from bus.errors import ExchangeUnavailable, NotAsked
-from bus.events import OWN_LOSS, Gap, Trade
+from bus.events import OWN_LOSS, Candle, Gap, Trade
 from bus.local import LocalBus, LocalState
 from daemon.exchanges.base import FeedKey, Span
 from daemon.healing import GapQueue, Healer
@@ -31,6 +31,7 @@ class Exchange:
 
     name = "x"
     publishing = True
+    newest_only = False
     remembers_nothing = True
 
     def __init__(self, trouble: Callable[[Span], Exception | None]) -> None:
@@ -116,3 +117,54 @@ async def test_what_was_lost_after_it_had_been_received_is_published_again():
         await healing.pass_by(10)
         assert sorted(healing.said("unfillable")) == ["ours", "theirs"]  # this exchange has no candles to compare with
     assert {trade.ts for trade in healing.exchange.published} == {minute}
+
+
+class Newest(Exchange):
+    """A collector whose history is what was traded in the last `reach` seconds, one trade a second."""
+
+    newest_only = True
+
+    def __init__(self, clock: ManualClock, reach: int) -> None:
+        super().__init__(lambda _: None)
+        self.clock = clock
+        self.reach = reach
+        self.times: list[int] = []
+
+    async def history(self, feed: FeedKey, span: Span) -> AsyncIterator[list]:
+        now = self.clock.now()
+        if feed.channel == "trade":
+            self.times.append(now)
+            seconds = range(now // SECOND - self.reach, now // SECOND + 1)
+            ours = [second * SECOND for second in seconds if span.start <= second * SECOND <= span.end]
+            yield [Trade("x", "A/B", ts, ts, "backfill", str(ts // SECOND), "1", "1", "buy") for ts in ours]
+            return
+        rest = [None, now, "backfill", "1m", span.start, "1", "1", "1", "1", "60", None]
+        yield [Candle("x", "A/B", *rest, closed=True)]
+
+
+async def newest(reach: int, seconds: int) -> tuple[Healing, Newest, Gap]:
+    healing = Healing(lambda _: None, gaps=0)
+    exchange = Newest(healing.clock, reach)
+    healing.healer = Healer(exchange, healing.queue, NoLedger(), healing.bus, healing.clock)
+    now = healing.clock.now() // SECOND * SECOND
+    hole = Gap(now, "hole", "x", "A/B", "trade", now - 10 * SECOND, now, None, None, "open", "gone")
+    async with healing:
+        await healing.queue.note([hole])
+        await healing.pass_by(seconds)
+    return healing, exchange, hole
+
+
+async def test_where_only_the_newest_trades_can_be_had_they_are_asked_for_at_once():
+    healing, exchange, hole = await newest(reach=30, seconds=4)
+    assert healing.said("filled") == ["hole"]
+    assert [trade.ts for trade in exchange.published] == [hole.ts - n * SECOND for n in range(10, -1, -1)]
+    assert len(exchange.times) == 1
+
+
+async def test_newest_trades_that_do_not_reach_back_are_published_and_judged_when_their_minute_is_over():
+    healing, exchange, hole = await newest(reach=8, seconds=100)
+    assert healing.said("unfillable") == ["hole"]
+    assert {trade.ts for trade in exchange.published} >= {hole.ts - n * SECOND for n in range(6)}
+    first, second, *_ = exchange.times
+    assert first - hole.ts < 5 * SECOND
+    assert second >= -(-(hole.ts + 1) // MINUTE) * MINUTE

@@ -141,3 +141,13 @@ def test_candles_are_published_when_they_are_closed(bars, state, word):
     assert verdict.state == state
     assert word in verdict.reason
     assert history.published == [one for one in bars if one.closed]
+
+
+@pytest.mark.parametrize(("first", "last", "complete"), [(0, 30, True), (9, 20, True), (10, 30, False), (0, 19, False)])
+def test_by_reach_the_newest_trades_are_all_that_was_missed_where_they_begin_before_it_and_end_behind(
+    first, last, complete
+):
+    history = History([trade(number) for number in range(first, last + 1)], published=[*range(11), 20], page=100)
+    verdict = asyncio.run(Repair(history).trades_by_reach("A/B", Span(trade(10).ts, trade(20).ts)))
+    assert (verdict is not None and verdict.state == "filled") == complete
+    assert history.ids() == [number for number in range(11, 20) if first <= number <= last]
