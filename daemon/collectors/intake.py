@@ -11,7 +11,7 @@ import structlog
 from bus import metrics
 from bus.clock import Clock
 from bus.errors import MalformedFrame
-from bus.events import Dead, Event
+from bus.events import Dead, Event, Feed
 from daemon.collectors.board import FeedBoard
 from daemon.collectors.outbox import Outbox
 from daemon.exchanges.base import Exchange, FeedKey, Notice, Page, Request, Translated
@@ -61,12 +61,22 @@ class Intake:
                 events += parse(frame, recv, connection)
             except MalformedFrame as error:
                 dead.append(self._letter(recv, origin, str(error), frame))
+                self._tear(frame, recv, connection)
             except Exception as error:  # a translator's fault must not end the connection
                 log.exception("the translator failed on a frame", exchange=self._exchange.name)
                 dead.append(self._letter(recv, origin, f"translator failed: {error!r}", frame))
+                self._tear(frame, recv, connection)
             recv += 1
         self._frames.inc(len(frames))
         return self._digest(events, dead, len(frames) - len(dead))
+
+    def _tear(self, frame: bytes | str, recv: int, connection: int) -> None:
+        """Say that something is missing where nothing but the unreadable frame itself shows it."""
+        feed = self._exchange.torn(frame, connection)
+        if feed is not None:
+            said = Feed(recv, self._exchange.name, feed.symbol, feed.channel, "down", "a message could not be read")
+            self._outbox.say(said)
+            self._outbox.say(msgspec.structs.replace(said, state="live", reason=""))
 
     def answer(self, request: Request, body: bytes, origin: str) -> Digest:
         """Translate the answer to a request. `data` is 0 when that was not possible."""

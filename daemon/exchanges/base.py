@@ -245,6 +245,10 @@ class Exchange(ABC):
     def failed(self, request: Request) -> None:
         """Say that a request will not be answered; the translator asks again when it still needs it."""
 
+    def torn(self, frame: bytes | str, connection: int = 0) -> FeedKey | None:  # noqa: ARG002 # most have numbers
+        """Return the feed that an unreadable frame was about, where no number will show that something is missing."""
+        return None
+
     @abstractmethod
     def lost(self, feeds: Sequence[FeedKey], connection: int = 0) -> None:
         """Say that nobody delivers these feeds any more: their books start anew from a snapshot."""

@@ -3,6 +3,7 @@
 https://bybit-exchange.github.io/docs/v5/ws/connect
 """
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from decimal import Decimal
 from functools import partial
@@ -49,6 +50,8 @@ Route: TypeAlias = tuple[Callable[[bytes], Any], Callable[[Any, int, int], Event
 _UNDECODABLE: Final = (msgspec.MsgspecError, ValueError, RecursionError)
 _PREFIX: Final = b'{"topic":"'
 _PREFIX_LENGTH: Final = len(_PREFIX)
+_TRADES_OF: Final = re.compile(rb'\{"topic":"publicTrade\.([A-Z0-9-]++)"').match
+"""The beginning of a message of trades, with the symbol."""
 _DEPTH: Final = 200
 """Levels of a book: every 100 ms on contracts, 200 ms on spot."""
 _READERS: Final[dict[str, Callable[[bytes], Any]]] = {
@@ -192,6 +195,13 @@ class Bybit(Exchange):
             return route[1](route[0](raw), recv, connection)
         except _UNDECODABLE as error:
             raise MalformedFrame(f"{said(error)}"[:200]) from error
+
+    def torn(self, frame: bytes | str, connection: int = 0) -> FeedKey | None:
+        """Return the feed that an unreadable message of trades was about."""
+        found = _TRADES_OF(frame.encode() if isinstance(frame, str) else frame)
+        spot = self._spot_connections.get(connection)
+        symbol = found and spot is not None and self._natives.get((spot, found[1].decode()))
+        return FeedKey(symbol, "trade") if symbol else None
 
     def _unrouted(self, raw: bytes, recv: int, connection: int, *, spot: bool) -> Events:
         """Find out what a frame is; a topic that is met for the first time gets its route."""

@@ -4,6 +4,7 @@ https://www.okx.com/docs-v5/en/#overview-websocket. Amounts of contracts are cou
 `contract_size` says how much one is.
 """
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from decimal import Decimal
 from functools import partial
@@ -56,6 +57,8 @@ Handler: TypeAlias = Callable[[Any, int, int], Events]
 _UNDECODABLE: Final = (msgspec.MsgspecError, ValueError, RecursionError)
 _PREFIX: Final = b'{"arg":{"channel":"'
 _PREFIX_LENGTH: Final = len(_PREFIX)
+_TRADES_OF: Final = re.compile(rb'\{"arg":\{"channel":"trades(?:-all)?","instId":"([A-Z0-9-]++)"').match
+"""The beginning of a message of trades, with the instrument."""
 
 
 class Okx(Exchange):
@@ -158,6 +161,12 @@ class Okx(Exchange):
             return route[1](route[0](raw), recv, connection)
         except _UNDECODABLE as error:
             raise MalformedFrame(f"{said(error)}"[:200]) from error
+
+    def torn(self, frame: bytes | str, connection: int = 0) -> FeedKey | None:  # noqa: ARG002 # it is the symbol's
+        """Return the feed that an unreadable message of trades was about."""
+        found = _TRADES_OF(frame.encode() if isinstance(frame, str) else frame)
+        symbol = found and self._natives.get(found[1].decode())
+        return FeedKey(symbol, "trade") if symbol else None
 
     def _unrouted(self, raw: bytes, recv: int, connection: int) -> Events:
         """Find out what a frame is; a stream that is met for the first time gets its route."""

@@ -7,14 +7,14 @@ from random import Random
 import pytest
 
 from bus.clock import ManualClock
-from bus.events import Funding, MarkPrice
+from bus.events import Dead, Feed, Funding, MarkPrice, Trade
 from daemon.collectors.board import FeedBoard
 from daemon.collectors.intake import Intake, public_url
 from daemon.collectors.outbox import Outbox
 from daemon.collectors.tasks import keep_running
 from daemon.exchanges.base import FeedKey
 from daemon.exchanges.binanceusdm import BinanceUsdm
-from tests.daemon.collectors.helpers import ListeningBus
+from tests.daemon.collectors.helpers import ListeningBus, Tiny
 
 
 @pytest.mark.parametrize(
@@ -64,3 +64,21 @@ async def test_what_comes_along_in_another_channels_stream_is_published_where_it
     board.add([FeedKey("BTC/USDT:USDT", "mark_price")])
     digest = intake.frames([mark.replace(b"1562305380000", b"1562305381000")], "wss://x", 1)
     assert [type(event) for event in digest.events] == [MarkPrice]
+
+
+async def test_an_unreadable_message_without_a_number_is_told_as_an_interruption_where_it_came():
+    class Torn(Tiny):
+        def torn(self, frame, connection=0):
+            return FeedKey("AAA/USD", "trade") if b"AAA" in frame else None
+
+    bus, clock = ListeningBus(), ManualClock()
+    outbox = Outbox(bus, clock)
+    intake = Intake(Torn(), FeedBoard("tiny", outbox, clock), outbox, clock)
+    frames = [b'{"t":"AAA/USD","id":1}', b'{"t":"AAA/USD","i', b'{"t":"AAA/USD","id":2}', b"{"]
+    digest = intake.frames(frames, "ws://x", 1)
+    await outbox.publish(digest.events)
+    before, after = (event.recv for event in bus.of(Trade))
+    down, live = bus.of(Feed)
+    assert (down.state, live.state, down.symbol, down.channel) == ("down", "live", "AAA/USD", "trade")
+    assert before < down.ts == live.ts < after
+    assert len(bus.of(Dead)) == 2

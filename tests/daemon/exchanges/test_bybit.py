@@ -263,3 +263,13 @@ def test_only_books_start_anew_when_their_feed_is_lost():
     assert bybit.parse(trade(), 2, LINEAR) == []
     assert bybit.parse(book(11), 3, LINEAR) == []
     assert isinstance(bybit.parse(book(12, "snapshot"), 4, LINEAR)[0], Book)
+
+
+def test_an_unreadable_message_of_trades_tells_its_feed():
+    bybit = listed()
+    told = {bybit.torn(trade()[:-9], connection) for connection in URLS}
+    assert {feed.symbol for feed in told if feed} >= {"BTC/USDT", "BTC/USDT:USDT"}
+    assert {feed.channel for feed in told if feed} == {"trade"}
+    for text in (trade()[:20], book(1), tickers(), "", '{"topic":"publicTrade.NOSUCH"'):
+        assert bybit.torn(text.encode(), next(iter(URLS))) is None
+    assert bybit.torn(trade(), 99) is None

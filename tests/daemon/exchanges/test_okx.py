@@ -233,3 +233,12 @@ def test_a_frame_that_is_half_bad_leaves_no_trace():
     with pytest.raises(MalformedFrame):
         okx.parse(frame("trades-all", [good, good | {"tradeId": "5", "px": "0"}]), 1)
     assert len(okx.parse(trade(), 2)) == 1
+
+
+def test_an_unreadable_message_of_trades_tells_its_feed():
+    okx = listed()
+    assert (
+        okx.torn(trade()[:-9]) == okx.torn(trade(channel="trades")[:-9].encode()) == FeedKey("BTC/USDT:USDT", "trade")
+    )
+    for frame in (trade(of="ETH-USDT-SWAP"), trade()[:40], book(1, 2), ticker(), "", '{"arg":'):
+        assert okx.torn(frame) is None
