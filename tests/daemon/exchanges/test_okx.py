@@ -240,5 +240,5 @@ def test_an_unreadable_message_of_trades_tells_its_feed():
     assert (
         okx.torn(trade()[:-9]) == okx.torn(trade(channel="trades")[:-9].encode()) == FeedKey("BTC/USDT:USDT", "trade")
     )
-    for frame in (trade(of="ETH-USDT-SWAP"), trade()[:40], book(1, 2), ticker(), "", '{"arg":'):
-        assert okx.torn(frame) is None
+    for other in (trade(of="ETH-USDT-SWAP"), trade()[:40], book(1, 2), ticker(), "", '{"arg":'):
+        assert okx.torn(other) is None
