@@ -194,8 +194,9 @@ class ExchangeCollector:
     async def resync_book(self, symbol: str, reason: str) -> None:
         """Have one symbol's book start anew from a snapshot, without touching anything else."""
         feed = FeedKey(symbol, "book")
-        if not any(feed in line.feeds for line in self._lines):
-            return
+        watch = self._board.watches.get(feed)
+        if watch is None or watch.state == "down" or not any(feed in line.feeds for line in self._lines):
+            return  # one that is down begins with a snapshot in any case
         log.warning("a book starts anew", exchange=self.name, symbol=symbol, reason=reason)
         self._board.down([feed], reason)
         self._exchange.lost([feed])

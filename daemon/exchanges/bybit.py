@@ -50,8 +50,10 @@ Route: TypeAlias = tuple[Callable[[bytes], Any], Callable[[Any, int, int], Event
 _UNDECODABLE: Final = (msgspec.MsgspecError, ValueError, RecursionError)
 _PREFIX: Final = b'{"topic":"'
 _PREFIX_LENGTH: Final = len(_PREFIX)
-_TRADES_OF: Final = re.compile(rb'\{"topic":"publicTrade\.([A-Z0-9-]++)"').match
-"""The beginning of a message of trades, with the symbol."""
+_TRADES_OF: Final = re.compile(
+    rb'"publicTrade\.([A-Z0-9-]++)"|"s":"([A-Z0-9-]++)","S":"(?:Buy|Sell)","v":"[^"]*+","p":"[^"]*+","[Li]"'
+).search
+"""What shows that a damaged message was one of trades, and of which symbol: its beginning, or any trade."""
 _DEPTH: Final = 200
 """Levels of a book: every 100 ms on contracts, 200 ms on spot."""
 _READERS: Final[dict[str, Callable[[bytes], Any]]] = {
@@ -200,7 +202,7 @@ class Bybit(Exchange):
         """Return the feed that an unreadable message of trades was about."""
         found = _TRADES_OF(frame.encode() if isinstance(frame, str) else frame)
         spot = self._spot_connections.get(connection)
-        symbol = found and spot is not None and self._natives.get((spot, found[1].decode()))
+        symbol = found and spot is not None and self._natives.get((spot, (found[1] or found[2]).decode()))
         return FeedKey(symbol, "trade") if symbol else None
 
     def _unrouted(self, raw: bytes, recv: int, connection: int, *, spot: bool) -> Events:

@@ -54,6 +54,8 @@ _STREAMED: Final = "5m"
 _BEGINNING: Final = len(b'{"channel":"ticker"')
 """Bytes of a frame that tell the channels of data apart."""
 
+_FAR: Final = 1_000
+"""A number that is further ahead is believed when the next one follows it: so many are not lost on a connection."""
 _LATE_IN_A_ROW: Final = 10
 """Late messages that are dropped one after the other: more of them are no repetition."""
 
@@ -98,6 +100,8 @@ class Coinbase(Exchange):
         self._markets: dict[str, Market] = {}
         self._counts: dict[int, int] = {}
         """The last `sequence_num` of each connection."""
+        self._odd: dict[int, int] = {}
+        """The last number of each connection that was too far ahead to be believed."""
         self._rows: dict[int, tuple[int, int]] = {}
         """Of each connection the last number that came late, and how many have done so one after the other."""
         self._answered = 0
@@ -166,6 +170,7 @@ class Coinbase(Exchange):
         """Begin to count a connection's messages."""
         self._counts.pop(connection, None)
         self._rows.pop(connection, None)
+        self._odd.pop(connection, None)
 
     def ping(self) -> str | None:
         """Return the request for heartbeats, which keep quiet subscriptions open; it is answered each time."""
@@ -225,6 +230,9 @@ class Coinbase(Exchange):
         """
         last = self._counts.get(connection, number - 1)
         if number <= last and not self._counted_anew(number, last, connection):
+            return True
+        if number - last > _FAR and self._odd.get(connection) != number - 1:
+            self._odd[connection] = number  # it is wrong: the next message shows that one is missing
             return True
         self._counts[connection] = number
         if number != last + 1:
@@ -403,6 +411,7 @@ class Coinbase(Exchange):
         """
         self._counts.pop(connection, None)
         self._rows.pop(connection, None)
+        self._odd.pop(connection, None)
         books = {feed.symbol for feed in feeds if feed.channel == "book"}
         for market in self._markets.values():
             if market.symbol in books or market.book.connection == connection:

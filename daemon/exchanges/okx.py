@@ -57,8 +57,10 @@ Handler: TypeAlias = Callable[[Any, int, int], Events]
 _UNDECODABLE: Final = (msgspec.MsgspecError, ValueError, RecursionError)
 _PREFIX: Final = b'{"arg":{"channel":"'
 _PREFIX_LENGTH: Final = len(_PREFIX)
-_TRADES_OF: Final = re.compile(rb'\{"arg":\{"channel":"trades(?:-all)?","instId":"([A-Z0-9-]++)"').match
-"""The beginning of a message of trades, with the instrument."""
+_TRADES_OF: Final = re.compile(
+    rb'"channel":"trades(?:-all)?","instId":"([A-Z0-9-]++)"|"instId":"([A-Z0-9-]++)","tradeId"'
+).search
+"""What shows that a damaged message was one of trades, and of which instrument: its beginning, or any trade."""
 
 
 class Okx(Exchange):
@@ -165,7 +167,7 @@ class Okx(Exchange):
     def torn(self, frame: bytes | str, connection: int = 0) -> FeedKey | None:  # noqa: ARG002 # it is the symbol's
         """Return the feed that an unreadable message of trades was about."""
         found = _TRADES_OF(frame.encode() if isinstance(frame, str) else frame)
-        symbol = found and self._natives.get(found[1].decode())
+        symbol = found and self._natives.get((found[1] or found[2]).decode())
         return FeedKey(symbol, "trade") if symbol else None
 
     def _unrouted(self, raw: bytes, recv: int, connection: int) -> Events:

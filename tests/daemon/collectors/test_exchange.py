@@ -157,6 +157,7 @@ async def test_a_book_that_is_wrong_begins_anew_and_nothing_else_does(stage):
         assert [message["sub"] for message in messages] == [["book:AAA/USD"]]
         assert stage.bus.states("AAA/USD", "book")[-1] == "down"
         assert "crossed" in stage.bus.reasons("AAA/USD", "book")[-1]
+        await collector.resync_book("AAA/USD", "it begins anew already")
         await collector.resync_book("CCC/USD", "nobody collects it")
         assert len(exchange.lost_feeds) == 1
         assert not peer.closed.is_set()

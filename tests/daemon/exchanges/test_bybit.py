@@ -270,6 +270,8 @@ def test_an_unreadable_message_of_trades_tells_its_feed():
     told = {bybit.torn(trade()[:-9], connection) for connection in URLS}
     assert {feed.symbol for feed in told if feed} >= {"BTC/USDT", "BTC/USDT:USDT"}
     assert {feed.channel for feed in told if feed} == {"trade"}
-    for text in (trade()[:20], book(1), tickers(), "", '{"topic":"publicTrade.NOSUCH"'):
+    assert {bybit.torn("{" + trade()[12:], connection) for connection in URLS} == told
+    assert {bybit.torn(trade().replace("public", "pubic"), connection) for connection in URLS} == told
+    for text in (trade()[:20], book(1), tickers(), liquidations(), "", '{"topic":"publicTrade.NOSUCH"'):
         assert bybit.torn(text.encode(), next(iter(URLS))) is None
     assert bybit.torn(trade(), 99) is None

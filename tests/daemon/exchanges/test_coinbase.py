@@ -118,25 +118,49 @@ def test_a_message_that_comes_again_or_late_changes_no_book():
     assert (coinbase.duplicates, coinbase.resyncs) == (Counter(book=2), 0)
 
 
-@pytest.mark.parametrize("wrong", [10**9, None], ids=["one number was wrong", "counting begins anew"])
-def test_late_messages_that_go_on_counting_break_the_books_once_more(wrong):
-    coinbase = listed()
-    for number in range(50):
+def counted(coinbase, upto: int) -> None:
+    for number in range(upto):
         coinbase.parse(book(number, [("10", "1")], kind="update" if number else "snapshot"), 1)
-    begun = 0
-    if wrong:
-        begun = 50
-        coinbase.parse(book(wrong, [("10", "1")]), 1)
+
+
+def test_late_messages_that_go_on_counting_break_the_books_once_more():
+    """Coinbase has begun to count anew; or a number a little too high was believed, and a break asked for."""
+    for believed in (None, 700):
+        coinbase = listed()
+        counted(coinbase, 50)
+        begun = 0 if believed is None else 51
+        if believed is not None:
+            coinbase.parse(book(believed, [("10", "1")]), 1)
+            assert told(coinbase) == [("resync", (BOOK,))]
+            coinbase.notices.clear()
+        for number in range(begun, begun + 11):  # the snapshot that was asked for is among them
+            assert not told(coinbase)
+            kind = "snapshot" if number == begun + 2 else "update"
+            assert coinbase.parse(book(number, [("10", "2")], kind=kind), 1) == []
         assert told(coinbase) == [("resync", (BOOK,))]
-        coinbase.notices.clear()
-    for number in range(begun, begun + 11):  # the snapshot that was asked for is among them
-        assert not told(coinbase)
-        kind = "snapshot" if number == begun + 2 else "update"
-        assert coinbase.parse(book(number, [("10", "2")], kind=kind), 1) == []
+        (event,) = coinbase.parse(book(begun + 11, [("11", "1")], kind="snapshot"), 1)
+        assert (event.kind, event.bids) == ("snapshot", [("11", "1")])
+        assert len(coinbase.parse(book(begun + 12, [("10", "2")]), 1)) == 1
+
+
+def test_one_number_that_is_far_ahead_is_a_missing_message():
+    coinbase = listed()
+    counted(coinbase, 50)
+    assert coinbase.parse(book(77_777_777, [("10", "1")]), 1) == []
+    assert not told(coinbase)
+    assert coinbase.parse(book(51, [("10", "1")]), 1) == []
     assert told(coinbase) == [("resync", (BOOK,))]
-    (event,) = coinbase.parse(book(begun + 11, [("11", "1")], kind="snapshot"), 1)
-    assert (event.kind, event.bids) == ("snapshot", [("11", "1")])
-    assert len(coinbase.parse(book(begun + 12, [("10", "2")]), 1)) == 1
+    assert len(coinbase.parse(book(52, [("11", "1")], kind="snapshot"), 1)) == 1
+    assert len(coinbase.parse(book(53, [("10", "2")]), 1)) == 1
+
+
+def test_counting_that_goes_on_far_ahead_is_followed():
+    coinbase = listed()
+    counted(coinbase, 50)
+    assert coinbase.parse(book(9_000, [("10", "1")]), 1) == []
+    assert coinbase.parse(book(9_001, [("10", "1")]), 1) == []
+    assert told(coinbase) == [("resync", (BOOK,))]
+    assert len(coinbase.parse(book(9_002, [("11", "1")], kind="snapshot"), 1)) == 1
 
 
 def test_messages_that_all_come_twice_change_nothing():

@@ -236,9 +236,13 @@ def test_a_frame_that_is_half_bad_leaves_no_trace():
 
 
 def test_an_unreadable_message_of_trades_tells_its_feed():
-    okx = listed()
-    assert (
-        okx.torn(trade()[:-9]) == okx.torn(trade(channel="trades")[:-9].encode()) == FeedKey("BTC/USDT:USDT", "trade")
-    )
+    okx, feed = listed(), FeedKey("BTC/USDT:USDT", "trade")
+    for damaged in (
+        trade()[:-9],
+        trade(channel="trades")[:-9].encode(),
+        "{" + trade()[9:],
+        trade().replace("arg", "a"),
+    ):
+        assert okx.torn(damaged) == feed
     for other in (trade(of="ETH-USDT-SWAP"), trade()[:40], book(1, 2), ticker(), "", '{"arg":'):
         assert okx.torn(other) is None
