@@ -11,14 +11,13 @@ from bus.local import LocalState
 from bus.redis import RedisBus
 from daemon.collectors.interface import Collector
 from daemon.config import Config
-from daemon.embedded.servers import running_urls
-from daemon.servers import configured
+from daemon.servers import there
 
 
 @asynccontextmanager
 async def kept_state(config: Config) -> AsyncIterator[StateStore]:
     """Give what the bus keeps of exchanges; nothing where none runs: to start one would be in the daemon's way."""
-    redis = configured(config)[0] or running_urls(config.data_dir)[0]
+    redis, _ = there(config)
     bus = None
     if redis is not None:
         with suppress(MarketdError):  # out of reach: whoever needs the bus itself says so

@@ -26,12 +26,18 @@ def configured(config: Config) -> tuple[str | None, str | None]:
     return (None if redis == EMBEDDED else redis), (None if dsn == EMBEDDED else dsn)
 
 
+def there(config: Config) -> tuple[str | None, str | None]:
+    """Return the configured URLs or those of the daemon that runs now; None for a server that does not run."""
+    redis, dsn = configured(config)
+    if redis is not None and dsn is not None:
+        return redis, dsn
+    running_redis, running_dsn = running_urls(config.data_dir)
+    return redis or running_redis, dsn or running_dsn
+
+
 def reachable(config: Config) -> Urls:
     """Return the configured URLs or those of the daemon that runs now. Raises MarketdError when none runs."""
-    redis, dsn = configured(config)
-    if redis is None or dsn is None:
-        running_redis, running_dsn = running_urls(config.data_dir)
-        redis, dsn = redis or running_redis, dsn or running_dsn
+    redis, dsn = there(config)
     if redis is None or dsn is None:
         raise MarketdError(
             f"no marketd runs on {config.data_dir}: start one with 'marketd run', "
@@ -43,9 +49,7 @@ def reachable(config: Config) -> Urls:
 @asynccontextmanager
 async def serve(config: Config, *, bus: bool = True, store: bool = True) -> AsyncIterator[Urls]:
     """Give the URLs for one command's work: of what runs, else of embedded servers started for its length."""
-    redis, dsn = configured(config)
-    running_redis, running_dsn = running_urls(config.data_dir)
-    redis, dsn = redis or running_redis, dsn or running_dsn
+    redis, dsn = there(config)
     start_valkey, start_postgres = bus and redis is None, store and dsn is None
     if not (start_valkey or start_postgres):
         yield Urls(redis or "", dsn or "")

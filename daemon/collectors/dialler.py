@@ -31,8 +31,6 @@ class Dialler:
         self._session = session
         self._gate = gate
         self._clock = clock
-        self._not_before = 0.0
-        """When a handshake may be tried again (monotonic s) after one that was answered with 429."""
 
     async def dial(self, url: str) -> tuple[Socket, Permit]:
         """Wait until connecting is allowed, then connect. Raises ExchangeUnavailable."""
@@ -51,12 +49,8 @@ class Dialler:
         return socket, permit
 
     async def _until_open(self) -> None:
-        """Wait while the breaker is open, the address is banned, or a handshake met 429; REST has pauses of its own."""
-        while (wait := max(self._gate.websocket.wait(), self._gate.weight.banned_for(), self._pause())) > 0:
+        while (wait := self._gate.connect_wait()) > 0:
             await self._clock.sleep(min(wait, _LOOK_AGAIN))
-
-    def _pause(self) -> float:
-        return self._not_before - self._clock.monotonic()
 
     async def _connect(self, url: str, permit: Permit) -> Socket:
         try:
@@ -68,9 +62,7 @@ class Dialler:
         except aiohttp.WSServerHandshakeError as error:
             permit.fail(f"HTTP {error.status}")
             standing = self._exchange.standing(error.status, error.headers or {}, b"", self._clock.now())
-            await self._gate.obey(standing)
-            if standing.outcome == "limited":
-                self._not_before = self._clock.monotonic() + self._gate.weight.closed_for()
+            await self._gate.turned_away(standing)
             raise ExchangeUnavailable(f"{self._exchange.name} refuses to connect: HTTP {error.status}") from error
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             # aiohttp's texts can hold the URL with its query, so only the kind of error is told

@@ -47,6 +47,18 @@ class Gate:
             log.error("banned by the exchange: no request until the deadline", exchange=self._exchange, until=until)
             self.open_until(until)
 
+    async def turned_away(self, standing: Standing) -> None:
+        """Do what the refusal of a connection demands: connecting pauses apart from requests, a ban is of both."""
+        if standing.outcome == "limited":
+            self.connects.pause(standing.wait)
+            log.warning("the exchange asks us to connect later", exchange=self._exchange, seconds=standing.wait)
+        else:
+            await self.obey(standing)
+
+    def connect_wait(self) -> float:
+        """Return the seconds after which connecting may be tried, 0 when it may now, as far as no quota is asked."""
+        return max(self.websocket.wait(), self.weight.banned_for(), self.connects.closed_for())
+
     async def restore(self, clock: Clock, random: Random) -> None:
         """Take over a ban from before a restart, before anything is asked of the exchange."""
         backoff = Backoff(random, first=0.5, longest=10.0, least=0.1)

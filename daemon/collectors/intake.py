@@ -59,12 +59,12 @@ class Intake:
         for frame in frames:
             try:
                 events += parse(frame, recv, connection)
-            except MalformedFrame as error:
-                dead.append(self._letter(recv, origin, str(error), frame))
-                self._tear(frame, recv, connection)
             except Exception as error:  # a translator's fault must not end the connection
-                log.exception("the translator failed on a frame", exchange=self._exchange.name)
-                dead.append(self._letter(recv, origin, f"translator failed: {error!r}", frame))
+                reason = str(error)
+                if not isinstance(error, MalformedFrame):
+                    log.exception("the translator failed on a frame", exchange=self._exchange.name)
+                    reason = f"translator failed: {error!r}"
+                dead.append(self._letter(recv, origin, reason, frame))
                 self._tear(frame, recv, connection)
             recv += 1
         self._frames.inc(len(frames))

@@ -97,11 +97,11 @@ class Binance(BinanceFamily):
     def _book_ticker(self, m: BookTickerMessage[str], recv: int, *, plain: bool = False) -> Events:
         market = self.markets.get(m.s) or self.market(m.s)
         newest = market.quotes
-        if m.u <= newest.at and (m.u == newest.at or newest.outdates(m.u, recv)):
+        if m.u <= newest.at and newest.repeats(m.u, recv):
             return self.duplicate("ticker")
         sound = sound_quote(m.b, m.B, m.a, m.A, plain=plain)
         bid, bid_size, ask, ask_size = (m.b, m.B, m.a, m.A) if sound else _sides(m)
-        newest.at, newest.recv = m.u, recv
+        newest.at, newest.recv = m.u, recv  # `reach` without a call
         return [Ticker(self.name, market.symbol, None, recv, self.source, bid, bid_size, ask, ask_size)]
 
     def _day_ticker(self, m: DayTickerMessage, recv: int) -> Events:
@@ -112,8 +112,9 @@ class Binance(BinanceFamily):
         last, opened, high, low = (None if idle and is_zero(price) else price for price in (m.c, m.o, m.h, m.l))
         check([price for price in (last, opened, high, low) if price is not None])
         ts = nanoseconds(m.E)
-        if market.days.repeated(ts, recv):
+        if market.days.repeats(ts, recv):
             return self.duplicate("ticker")
+        market.days.reach(ts, recv)
         return [
             Ticker(
                 self.name, market.symbol, ts, recv, self.source, bid, bid_size, ask, ask_size,

@@ -196,20 +196,21 @@ class BinanceUsdm(BinanceFamily):
     def _book_ticker(self, m: messages.BookTickerMessage[str], recv: int, *, plain: bool = False) -> Events:
         market = self.markets.get(m.s) or self.market(m.s)
         newest = market.quotes
-        if m.u <= newest.at and (m.u == newest.at or newest.outdates(m.u, recv)):
+        if m.u <= newest.at and newest.repeats(m.u, recv):
             return self.duplicate("ticker")
         if not sound_quote(m.b, m.B, m.a, m.A, plain=plain):
             raise MalformedFrame(f"bid {m.b!r} {m.B!r} or ask {m.a!r} {m.A!r} is not a plain decimal")
         ts = nanoseconds(m.E)
-        newest.at, newest.recv = m.u, recv
+        newest.at, newest.recv = m.u, recv  # `reach` without a call
         return [Ticker(self.name, market.symbol, ts, recv, self.source, m.b, m.B, m.a, m.A)]
 
     def _day_ticker(self, m: messages.DayTickerMessage, recv: int) -> Events:
         market = self.markets.get(m.s) or self.market(m.s)
         check((m.c, m.o, m.h, m.l), (m.v, m.q))
         ts = nanoseconds(m.E)
-        if market.days.repeated(ts, recv):
+        if market.days.repeats(ts, recv):
             return self.duplicate("ticker")
+        market.days.reach(ts, recv)
         return [
             Ticker(
                 self.name, market.symbol, ts, recv, self.source, last=m.c, open=m.o, high=m.h, low=m.l, volume=m.v,
@@ -237,8 +238,9 @@ class BinanceUsdm(BinanceFamily):
         market, memory = self.market(m.s), self._memory(m.s)
         check((m.p, m.i))
         ts = nanoseconds(m.E)
-        if memory.marks.repeated(ts, recv):
+        if memory.marks.repeats(ts, recv):
             return self.duplicate("mark_price")
+        memory.marks.reach(ts, recv)
         events: Events = [MarkPrice(self.name, market.symbol, ts, recv, self.source, m.p, m.i)]
         if m.r:
             check((), (m.r.removeprefix("-"),))

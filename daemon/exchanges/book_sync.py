@@ -11,14 +11,15 @@ from typing import Final
 
 import msgspec
 
+from bus.clock import SECOND
 from bus.errors import MalformedFrame
 from bus.events import Book
 
 MAX_BUFFERED: Final = 5_000
 """Deltas held while waiting for a snapshot: over eight minutes at ten a second."""
-RESTARTED: Final = 1_000_000_000
+RESTARTED: Final = SECOND
 """Exchange time, ns, by which a delta with an old id must be later than the newest one to be no repetition of it."""
-BEHIND: Final = 60_000_000_000
+BEHIND: Final = 60 * SECOND
 """The same while a stream has not reached its snapshot yet: REST can be so far ahead of a slow connection."""
 
 _by_last_id = attrgetter("last_id")

@@ -3,6 +3,7 @@
 https://docs.cdp.coinbase.com/coinbase-app/advanced-trade-apis/websocket/websocket-overview
 """
 
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from decimal import Decimal
 from math import inf
@@ -27,6 +28,7 @@ from daemon.exchanges.base import (
     Span,
     Translated,
 )
+from daemon.exchanges.coinbase_count import Count
 from daemon.exchanges.coinbase_frames import HEARTBEATS, notice, requests
 from daemon.exchanges.coinbase_market import Market
 from daemon.exchanges.coinbase_messages import (
@@ -53,11 +55,6 @@ _STREAMED: Final = "5m"
 """The one timeframe of the stream; candles of the others are polled."""
 _BEGINNING: Final = len(b'{"channel":"ticker"')
 """Bytes of a frame that tell the channels of data apart."""
-
-_FAR: Final = 1_000
-"""A number that is further ahead is believed when the next one follows it: so many are not lost on a connection."""
-_LATE_IN_A_ROW: Final = 10
-"""Late messages that are dropped one after the other: more of them are no repetition."""
 
 _one_update = ONE_UPDATE.fullmatch
 _book = msgspec.json.Decoder(BookMessage).decode
@@ -98,12 +95,8 @@ class Coinbase(Exchange):
         self._aliases: dict[str, str] = {}
         """What Coinbase streams in place of a symbol's own product, by symbol."""
         self._markets: dict[str, Market] = {}
-        self._counts: dict[int, int] = {}
-        """The last `sequence_num` of each connection."""
-        self._odd: dict[int, int] = {}
-        """The last number of each connection that was too far ahead to be believed."""
-        self._rows: dict[int, tuple[int, int]] = {}
-        """Of each connection the last number that came late, and how many have done so one after the other."""
+        self._counts: defaultdict[int, Count] = defaultdict(Count)
+        """The messages of each connection."""
         self._answered = 0
         """When the last answer came (ns): polls ask for candles from then on."""
         self._handlers: dict[str, Handler] = {
@@ -169,8 +162,6 @@ class Coinbase(Exchange):
     def connected(self, connection: int, url: str) -> None:  # noqa: ARG002 # all URLs are alike
         """Begin to count a connection's messages."""
         self._counts.pop(connection, None)
-        self._rows.pop(connection, None)
-        self._odd.pop(connection, None)
 
     def ping(self) -> str | None:
         """Return the request for heartbeats, which keep quiet subscriptions open; it is answered each time."""
@@ -192,9 +183,9 @@ class Coinbase(Exchange):
                 market, ts = self._markets[native], SECONDS[second] + int(decimals) * UNITS[len(decimals)]
             except KeyError:  # the first of its product, or of its second
                 return self._routed(raw, recv, connection)
-            number, counts = int(digits), self._counts
-            if counts.get(connection) == number - 1:
-                counts[connection] = number
+            number, count = int(digits), self._counts[connection]
+            if count.last == number - 1:
+                count.last = number  # the most frequent case without a call
             elif self._late(number, connection):
                 return self._duplicate("book")
             if market.book.connection != connection:
@@ -225,32 +216,20 @@ class Coinbase(Exchange):
     def _late(self, number: int, connection: int) -> bool:
         """Count a message of a connection; tell whether it came before, or after ones that follow it.
 
-        Where one is missing it could have been about any book of the connection: all of them begin anew. So they do
-        when late ones go on counting: a number was wrong, or Coinbase has begun to count anew.
+        Where one is missing it could have been about any book of the connection: all of them begin anew.
         """
-        last = self._counts.get(connection, number - 1)
-        if number <= last and not self._counted_anew(number, last, connection):
-            return True
-        if number - last > _FAR and self._odd.get(connection) != number - 1:
-            self._odd[connection] = number  # it is wrong: the next message shows that one is missing
-            return True
-        self._counts[connection] = number
-        if number != last + 1:
+        count = self._counts[connection]
+        last = count.last
+        place = count.take(number)
+        if place in {"missing", "anew"}:
             books = [market for market in self._markets.values() if market.book.connection == connection]
-            if number <= last:  # the snapshots that were asked for may be among what was dropped
+            if place == "anew":  # the snapshots that were asked for may be among what was dropped
                 waiting = [market for market in self._markets.values() if market.book.waits]
                 for market in waiting:
                     market.book.lost()
                 books += waiting
             self._broken(books, f"message {number} came after {last}")
-        return False
-
-    def _counted_anew(self, number: int, last: int, connection: int) -> bool:
-        """Note a message that came late; tell whether that many have come in a row. One may just come twice."""
-        before, row = self._rows.get(connection, (-1, 0))
-        row = row + 1 if number == before + 1 and number != last else 1
-        self._rows[connection] = number, row
-        return row > _LATE_IN_A_ROW
+        return place == "late"
 
     def _doubt(self, raw: bytes, connection: int) -> None:
         """Count a message that cannot be read, and give up the books that it was about, as far as it can be told."""
@@ -284,10 +263,7 @@ class Coinbase(Exchange):
     def _books(self, raw: bytes, recv: int, connection: int) -> Events:
         """Publish snapshots, and updates of books that are whole."""
         m = _book(raw)
-        number, counts = m.sequence_num, self._counts
-        if counts.get(connection) == number - 1:
-            counts[connection] = number
-        elif self._late(number, connection):
+        if self._late(m.sequence_num, connection):
             return self._duplicate("book")
         ts = nanoseconds(m.timestamp)
         events: Events = []
@@ -410,8 +386,6 @@ class Coinbase(Exchange):
         All else needs nothing: its channels begin with a snapshot, and what has been published stays known.
         """
         self._counts.pop(connection, None)
-        self._rows.pop(connection, None)
-        self._odd.pop(connection, None)
         books = {feed.symbol for feed in feeds if feed.channel == "book"}
         for market in self._markets.values():
             if market.symbol in books or market.book.connection == connection:

@@ -129,12 +129,9 @@ class Newest:
         """Tell whether what is of `at`, and received at `recv`, is older than what has been published."""
         return at < self.at and recv - self.recv < OUTDATED
 
-    def repeated(self, at: int, recv: int) -> bool:
-        """Tell whether it is older or the same again, and remember it as the newest if not."""
-        if at == self.at or self.outdates(at, recv):
-            return True
-        self.reach(at, recv)
-        return False
+    def repeats(self, at: int, recv: int) -> bool:
+        """Tell whether it is older, or the same again."""
+        return at == self.at or self.outdates(at, recv)
 
     def reach(self, at: int, recv: int) -> None:
         """Remember what was published last."""

@@ -294,10 +294,12 @@ class Okx(Exchange):
     def _newer(self, market: Market, channel: str, found: Sequence[Funding | OpenInterest | MarkPrice]) -> Events:
         """Return those that are newer than what was published, and remember the last one as published."""
         events: Events = []
+        newest = market.newest[channel]
         for event in found:
-            if event.ts is None or market.newest[channel].repeated(event.ts, event.recv):
+            if event.ts is None or newest.repeats(event.ts, event.recv):
                 self.duplicates[channel] += 1
             else:
+                newest.reach(event.ts, event.recv)
                 events.append(event)
         return events
 

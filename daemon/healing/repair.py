@@ -61,9 +61,9 @@ class Repair:
         return Verdict("filled", f"{said}, adding up to its candles")
 
     async def trades_by_reach(self, symbol: str, span: Span, *, again: bool = False) -> Verdict | None:
-        """Refetch the newest trades: complete when they reach from before the span to its end, which is not known else.
+        """Refetch the newest trades: complete when they begin before the span and reach its end, else None.
 
-        Those within the span are published, also where they are not all of it; `again` as above.
+        Those within the span are published either way; `again` as above.
         """
         older = newer = False
         count = 0

@@ -12,12 +12,8 @@ from bus.errors import BusUnavailable
 from bus.handler import StateStore
 from daemon.resilience.window import MINUTE, WindowLimiter
 
-DEFAULT_PAUSE: Final = MINUTE
-"""Seconds to pause after a 429 that does not say how long: by then the exchange's window is a new one."""
 DEFAULT_BAN: Final = 120.0
 """Seconds that a 418 without a deadline counts: Binance's shortest ban."""
-LONGEST_PAUSE: Final = 3_600.0
-"""Seconds that a 429 counts at most; whoever means more says it again."""
 LONGEST_BAN: Final = 3 * 86_400.0
 """Seconds that a ban counts at most: Binance's longest one. A later deadline was meant in another unit."""
 
@@ -35,7 +31,7 @@ class WeightLimiter(WindowLimiter):
         super().__init__(f"requests to {key}", weight, clock, window)
         self._key = f"limiter:{key}"
         self._store = store
-        self._closed_until = 0.0
+        self._ban_ends = 0.0
         self.banned_until: int | None = None
         """When the ban ends (wall clock, ns), None when there is none."""
 
@@ -45,19 +41,10 @@ class WeightLimiter(WindowLimiter):
         if saved is not None and (until := int(saved)) > (now := self._clock.now()):
             self._ban_until(min(until, now + round(LONGEST_BAN * SECOND)))
 
-    def wait(self, weight: int) -> float:
-        """Return the seconds until `weight` may pass, 0 when it may now."""
-        return max(super().wait(weight), self.closed_for())
-
     def observe(self, used: int | None) -> None:
         """Take over the exchange's own count of used weight, None when its answer said nothing about it."""
         if used is not None:
             self._window.observe(used, self._clock.monotonic())
-
-    def pause(self, seconds: float | None) -> None:
-        """Let nothing pass for a while: the exchange said 429."""
-        pause = DEFAULT_PAUSE if seconds is None else min(seconds, LONGEST_PAUSE)
-        self._closed_until = max(self._closed_until, self._clock.monotonic() + pause)
 
     async def ban(self, seconds: float | None) -> int:
         """Let nothing pass until the ban (418) ends, also after a restart; return when it ends (wall clock, ns)."""
@@ -74,17 +61,16 @@ class WeightLimiter(WindowLimiter):
 
     def banned_for(self) -> float:
         """Return the seconds that the ban still lasts, 0 when there is none."""
-        if self.banned_until is None:
-            return 0.0
-        if not (left := self.closed_for()):
+        left = max(0.0, self._ban_ends - self._clock.monotonic())
+        if not left:
             self.banned_until = None
         return left
 
     def closed_for(self) -> float:
         """Return the seconds that a pause or ban still lasts, 0 when there is none."""
-        return max(0.0, self._closed_until - self._clock.monotonic())
+        return max(super().closed_for(), self.banned_for())
 
     def _ban_until(self, until: int) -> None:
         self.banned_until = until
         left = (until - self._clock.now()) / SECOND
-        self._closed_until = max(self._closed_until, self._clock.monotonic() + left)
+        self._ban_ends = max(self._ban_ends, self._clock.monotonic() + left)

@@ -8,6 +8,10 @@ from bus.clock import Clock
 from bus.errors import NotAsked, RequestRefused
 
 MINUTE: Final = 60.0
+DEFAULT_PAUSE: Final = MINUTE
+"""Seconds to pause after a 429 that does not say how long: by then the exchange's window is a new one."""
+LONGEST_PAUSE: Final = 3_600.0
+"""Seconds that a 429 counts at most; whoever means more says it again."""
 LONGEST_WAIT: Final = 15.0
 """Seconds after which one caller that waits for spare room passes without: others may leave none for hours."""
 
@@ -63,6 +67,7 @@ class WindowLimiter:
         self._span = span
         self._window = Window(capacity, span)
         self._turn = asyncio.Lock()
+        self._paused_until = 0.0
         self._spared = clock.monotonic()
         """When the last caller that waited for spare room passed."""
 
@@ -100,7 +105,16 @@ class WindowLimiter:
 
     def wait(self, weight: int) -> float:
         """Return the seconds until `weight` may pass, 0 when it may now."""
-        return self._window.wait(weight, self._clock.monotonic())
+        return max(self._window.wait(weight, self._clock.monotonic()), self.closed_for())
+
+    def pause(self, seconds: float | None) -> None:
+        """Let nothing pass for a while: the exchange said 429."""
+        pause = DEFAULT_PAUSE if seconds is None else min(seconds, LONGEST_PAUSE)
+        self._paused_until = max(self._paused_until, self._clock.monotonic() + pause)
+
+    def closed_for(self) -> float:
+        """Return the seconds for which nothing passes, 0 when there is no pause."""
+        return max(0.0, self._paused_until - self._clock.monotonic())
 
     @property
     def used(self) -> int:

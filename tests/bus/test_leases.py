@@ -24,6 +24,16 @@ async def buses(redis_url: str, bus_prefix: str):
         await bus.close()
 
 
+@pytest.fixture
+async def leases(buses):
+    """A lease for each bus, which says that it may write Binance's streams; the first one is held."""
+    claims = [bus.lease("feeds") for bus in buses]
+    for bus, lease in zip(buses, claims, strict=True):
+        bus.fence("binance", lease)
+    await claims[0].renew()
+    return claims
+
+
 async def test_one_process_holds_a_lease_until_it_gives_it_up(buses):
     one, other = (bus.lease("feeds") for bus in buses)
     assert [await one.renew(), await other.renew(), await one.renew()] == [True, False, True]
@@ -48,12 +58,8 @@ async def test_a_lease_that_is_not_renewed_is_free_again(buses, monkeypatch):
             await asyncio.sleep(0.05)
 
 
-async def test_who_has_lost_the_lease_writes_nothing_and_goes_on(buses):
-    first, second = buses
-    one, other = (bus.lease("feeds") for bus in buses)
-    first.fence("binance", one)
-    second.fence("binance", other)
-    await one.renew()
+async def test_who_has_lost_the_lease_writes_nothing_and_goes_on(buses, leases):
+    (first, second), (one, other) = buses, leases
     await first.publish(trades(0, 5))
     await first.flush(5)
     await one.release()
@@ -79,13 +85,10 @@ def candle(minute: int, source: str) -> Candle:
     return Candle("binance", "BTC/USDT", None, minute, source, "1m", minute, "1", "1", "1", "1", "1", 1, closed=True)
 
 
+@pytest.mark.usefixtures("leases")
 async def test_what_a_handler_derives_is_written_whoever_publishes_the_feeds(buses):
     """The lease is about feeds; a handler's own lease may be held by the other process."""
     first, second = buses
-    one, other = (bus.lease("feeds") for bus in buses)
-    first.fence("binance", one)
-    second.fence("binance", other)
-    await one.renew()
     await first.publish([candle(0, "ws")])
     await first.flush(5)
     mixed = [candle(minute, source) for minute in range(1, 40) for source in ("derived", "ws", "derived")]

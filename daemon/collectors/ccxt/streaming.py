@@ -111,6 +111,5 @@ class Streamer:
         return backoff.next() if not refused(error) else self._random.uniform(LONGEST_PAUSE, LONGEST_REFUSED)
 
     async def _until_open(self) -> None:
-        """Wait while the breaker is open or the exchange wants no request at all from this address."""
-        while (wait := max(self._gate.websocket.wait(), self._gate.weight.closed_for())) > 0:
+        while (wait := self._gate.connect_wait()) > 0:
             await self._clock.sleep(min(wait, _LOOK_AGAIN))

@@ -166,14 +166,14 @@ class Tap:
             async with asyncio.timeout(CONNECT_TIMEOUT):
                 return await self._connect(session)
         except aiohttp.WSServerHandshakeError as error:
-            await self._gate.obey(by_status(error.status, error.headers or {}, self._clock.now()))
+            await self._gate.turned_away(by_status(error.status, error.headers or {}, self._clock.now()))
             raise
 
     async def _permitted(self) -> Permit:
         """Wait for the breaker's leave: others of this exchange's connections may be its probe. Raises as above."""
         until = self._clock.monotonic() + LONGEST_WAIT
         while self._clock.monotonic() < until and self._client.error is None:
-            wait = max(self._gate.websocket.wait(), self._gate.weight.closed_for())
+            wait = self._gate.connect_wait()
             permit = self._gate.websocket.permit() if wait <= 0 else None
             if permit is not None:
                 return permit

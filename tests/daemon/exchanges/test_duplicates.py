@@ -57,8 +57,9 @@ def test_a_candle_without_event_times_goes_on_by_its_volume():
 
 def test_what_is_older_is_a_repetition_until_nothing_newer_has_come_for_long():
     newest = Newest()
-    assert [newest.repeated(*each) for each in ((5, 100), (7, 200), (6, 300), (7, 400))] == [False, False, True, True]
-    assert newest.repeated(6, 200 + OUTDATED - 1)
-    assert newest.repeated(7, 200 + OUTDATED)
-    assert not newest.repeated(1, 200 + OUTDATED)
-    assert [newest.repeated(at, 300 + OUTDATED) for at in (0, 1, 2)] == [True, True, False]
+    assert not newest.repeats(5, 100)
+    newest.reach(7, 200)
+    assert [newest.repeats(at, 300) for at in (6, 7, 8)] == [True, True, False]
+    assert [newest.outdates(at, 300) for at in (6, 7, 8)] == [True, False, False]
+    assert [newest.repeats(at, 200 + OUTDATED - 1) for at in (1, 6, 7)] == [True, True, True]
+    assert [newest.repeats(at, 200 + OUTDATED) for at in (1, 6, 7)] == [False, False, True]

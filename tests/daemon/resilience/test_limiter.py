@@ -5,7 +5,8 @@ import pytest
 from bus.clock import SECOND, ManualClock
 from bus.errors import BusUnavailable, ExchangeUnavailable
 from bus.local import LocalState
-from daemon.resilience.limiter import DEFAULT_BAN, LONGEST_BAN, LONGEST_PAUSE, WeightLimiter
+from daemon.resilience.limiter import DEFAULT_BAN, LONGEST_BAN, WeightLimiter
+from daemon.resilience.window import LONGEST_PAUSE
 
 
 def limiter_on(clock, store):
