@@ -17,7 +17,7 @@ from bus.commands import Reply, ReplyStatus
 from bus.errors import BusUnavailable, CommandFailed, CommandRejected, NotPermitted
 from bus.events import TASK_ENDS, Event, Task
 from bus.interface import Loss
-from bus.redis.connection import connect, not_permitted
+from bus.redis.connection import connect, not_permitted, reaching
 from bus.streams import Access, StreamNames
 
 log = structlog.get_logger(__name__)
@@ -112,6 +112,16 @@ class Client:
                 await self._patiently(reader.save)
         finally:
             await reader.close()
+
+    async def exchanges(self) -> list[str]:
+        """Return the exchanges of which something is, or has been, on the bus. Raises BusUnavailable, NotPermitted."""
+
+        async def look() -> list[str]:
+            async with reaching(self._url):
+                listed = await self._redis.smembers(self._names.directory)
+            return sorted({stream.exchange for name in listed if (stream := self._names.parse(name.decode()))})
+
+        return await self._patiently(look, patience=0)
 
     async def command(
         self,

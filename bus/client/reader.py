@@ -104,9 +104,6 @@ class Reader:
             kept = await self._client.hgetall(self._names.place(self._group)) if self._group else {}
             found = {stream: await self._start(stream, kept.get(stream.encode())) for stream in sorted(new)}
             self._places.update(found)
-        elif not self._opened:
-            there = {parsed.exchange for name in map(bytes.decode, listed) if (parsed := self._names.parse(name))}
-            log.warning("the bus has nothing of what is asked for; waiting until it comes", exchanges=sorted(there))
         self._opened = True
         self._next_look = self._clock.monotonic() + LOOK_INTERVAL
 

@@ -1,6 +1,7 @@
 """`marketd tail`: print events as they come over the bus."""
 
 import argparse
+import sys
 from argparse import Namespace
 
 from bus.events import MARKET_CHANNELS
@@ -28,6 +29,9 @@ async def _tail(args: Namespace) -> int:
     show = event_json if args.json else event_line
     left = args.count
     async with open_client(settings(args)) as client:
+        if args.exchange and args.exchange not in (there := await client.exchanges()):
+            known = ", ".join(there) or "none yet"
+            print(f"nothing of '{args.exchange}' is on the bus; waiting (there are: {known})", file=sys.stderr)  # noqa: T201 # for people
         async for event in client.subscribe(exchange=args.exchange, channel=args.channel, symbol=args.symbol):
             print(show(event), flush=True)  # noqa: T201 # this command's output
             if left is not None:

@@ -7,7 +7,6 @@ from random import Random
 
 import pytest
 from redis.asyncio import Redis
-from structlog.testing import capture_logs
 
 from bus.client import Client
 from bus.errors import BusUnavailable, UsageError
@@ -211,15 +210,8 @@ async def test_a_killed_server_is_waited_for_until_patience_ends(server, listen)
     await bus.close()
 
 
-async def test_what_is_not_on_the_bus_is_said_once_and_waited_for(bus, client, listen):
-    await bus.publish([trade(1)])
+async def test_the_exchanges_that_are_there_are_told(bus, client):
+    assert await client.exchanges() == []
+    await bus.publish([trade(1), trade(2, "okx"), Ticker("okx", "BTC/USDT", None, BASE, "ws", bid="1.10")])
     await bus.flush(5)
-    with capture_logs() as logs:
-        listening = listen(client.subscribe(exchange="okx"))
-        async with asyncio.timeout(60):
-            while not logs:
-                await asyncio.sleep(0.005)
-        await bus.publish([trade(2, "okx")])
-        assert [event.id for event in await listening.until(1)] == ["2"]
-        await listening.end()
-    assert [(entry["log_level"], entry["exchanges"]) for entry in logs] == [("warning", ["binance"])]
+    assert await client.exchanges() == ["binance", "okx"]

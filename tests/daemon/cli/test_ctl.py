@@ -42,16 +42,19 @@ class Far:
             await redis.aclose()
             await bus.close()
 
-    async def marketd(self, *arguments: str) -> tuple[int, str, str]:
+    async def start(self, *arguments: str) -> asyncio.subprocess.Process:
         kept = {name: value for name, value in os.environ.items() if not name.startswith("MARKETD_")}
         settings = {
             "MARKETD_BUS__URL": self.url, "MARKETD_BUS__PREFIX": self.prefix,
             "MARKETD_STORE__DSN": "postgresql://nobody@localhost/nothing",
             "PYTHONPATH": str(Path(__file__).parents[3]),
         }  # fmt: skip
-        process = await asyncio.create_subprocess_exec(
+        return await asyncio.create_subprocess_exec(
             sys.executable, "-m", "daemon", *arguments, env=kept | settings, stdout=-1, stderr=-1
         )
+
+    async def marketd(self, *arguments: str) -> tuple[int, str, str]:
+        process = await self.start(*arguments)
         async with asyncio.timeout(60):
             out, errors = await process.communicate()
         return process.returncode, out.decode(), errors.decode()
@@ -120,3 +123,15 @@ async def test_tail_prints_what_comes(far):
     code, out, errors = tail.result()
     assert (code, errors) == (0, "")
     assert json.loads(out)["symbol"] == "C/D"
+
+
+async def test_tail_says_that_an_exchange_is_not_there_and_waits(far):
+    now = SystemClock().now()
+    far.events = [Trade("binance", "A/B", now, now, "ws", "1", "5", "1", "buy")]
+    tail = await far.start("tail", "--json", "--exchange", "binance", "--count", "1")
+    async with Redis.from_url(far.url) as redis, asyncio.timeout(60):
+        said = await tail.stderr.readline()
+        await redis.xadd(f"{far.prefix}:commands", {"command": "now", "id": "1", "client": "x"})
+        out, errors = await tail.communicate()
+    assert (tail.returncode, json.loads(out)["exchange"], errors) == (0, "binance", b"")
+    assert said == b"nothing of 'binance' is on the bus; waiting (there are: none yet)\n"
