@@ -131,7 +131,10 @@ async def test_tail_says_that_an_exchange_is_not_there_and_waits(far):
     tail = await far.start("tail", "--json", "--exchange", "binance", "--count", "1")
     async with Redis.from_url(far.url) as redis, asyncio.timeout(60):
         said = await tail.stderr.readline()
-        await redis.xadd(f"{far.prefix}:commands", {"command": "now", "id": "1", "client": "x"})
-        out, errors = await tail.communicate()
+        ended = asyncio.create_task(tail.communicate())
+        while not ended.done():
+            await redis.xadd(f"{far.prefix}:commands", {"command": "again", "id": "1", "client": "x"})
+            await asyncio.wait({ended}, timeout=0.2)
+    out, errors = ended.result()
     assert (tail.returncode, json.loads(out)["exchange"], errors) == (0, "binance", b"")
     assert said == b"nothing of 'binance' is on the bus; waiting (there are: none yet)\n"
