@@ -32,7 +32,7 @@ def _recording(translator: type[Exchange], writer: RecordingWriter, endpoints: E
             self._urls[connection] = url
             super().connected(connection, url)
 
-        def parse(self, frame: bytes | str, recv: int, connection: int = 0) -> list[Translated]:
+        def parse(self, frame: bytes, recv: int, connection: int = 0) -> list[Translated]:
             writer.write(recv, "ws", self._urls[connection], _text(frame))
             return super().parse(frame, recv, connection)  # type: ignore[no-any-return] # as above
 

@@ -50,7 +50,7 @@ class Intake:
         self._frames = metrics.FRAMES_RECEIVED.labels(exchange.name, "ws")
         self._answers = metrics.FRAMES_RECEIVED.labels(exchange.name, "rest")
 
-    def frames(self, frames: Sequence[bytes | str], origin: str, connection: int) -> Digest:
+    def frames(self, frames: Sequence[bytes], origin: str, connection: int) -> Digest:
         """Translate frames that were received together. One that cannot be translated costs itself alone."""
         parse = self._exchange.parse
         recv = self._stamp(len(frames))
@@ -70,7 +70,7 @@ class Intake:
         self._frames.inc(len(frames))
         return self._digest(events, dead, len(frames) - len(dead))
 
-    def _tear(self, frame: bytes | str, recv: int, connection: int) -> None:
+    def _tear(self, frame: bytes, recv: int, connection: int) -> None:
         """Say that something is missing where nothing but the unreadable frame itself shows it."""
         feed = self._exchange.torn(frame, connection)
         if feed is not None:
@@ -152,9 +152,8 @@ class Intake:
             metrics.RESYNCS.labels(exchange.name).inc(exchange.resyncs - self._resyncs)
             self._resyncs = exchange.resyncs
 
-    def _letter(self, recv: int, origin: str, reason: str, frame: bytes | str) -> Dead:
+    def _letter(self, recv: int, origin: str, reason: str, frame: bytes) -> Dead:
         metrics.FRAMES_MALFORMED.labels(self._exchange.name).inc()
         metrics.DEAD.labels("parse").inc()
-        raw = frame.encode() if isinstance(frame, str) else frame
         name = f"parse:{self._exchange.name}:{recv}"
-        return Dead(recv, name, public_url(origin), "parse", reason, raw[:PAYLOAD_KEPT])
+        return Dead(recv, name, public_url(origin), "parse", reason, frame[:PAYLOAD_KEPT])

@@ -230,7 +230,7 @@ class Exchange(ABC):
 
     # data
     @abstractmethod
-    def parse(self, frame: bytes | str, recv: int, connection: int = 0) -> list[Translated]:
+    def parse(self, frame: bytes, recv: int, connection: int = 0) -> list[Translated]:
         """Turn one frame into events, in order. Raises MalformedFrame.
 
         `recv`: local receive time, ns. `connection`: which connection it came on, for exchanges that count per
@@ -245,7 +245,7 @@ class Exchange(ABC):
     def failed(self, request: Request) -> None:
         """Say that a request will not be answered; the translator asks again when it still needs it."""
 
-    def torn(self, frame: bytes | str, connection: int = 0) -> FeedKey | None:  # noqa: ARG002 # most have numbers
+    def torn(self, frame: bytes, connection: int = 0) -> FeedKey | None:  # noqa: ARG002 # most have numbers
         """Return the feed that an unreadable frame was about, where no number will show that something is missing."""
         return None
 

@@ -96,12 +96,12 @@ class Binance(BinanceFamily):
 
     def _book_ticker(self, m: BookTickerMessage[str], recv: int, *, plain: bool = False) -> Events:
         market = self.markets.get(m.s) or self.market(m.s)
-        newest = market.quotes
-        if m.u <= newest.at and newest.repeats(m.u, recv):
+        newest, number = market.quotes, m.u
+        if number <= newest.at and newest.repeats(number, recv):
             return self.duplicate("ticker")
         sound = sound_quote(m.b, m.B, m.a, m.A, plain=plain)
         bid, bid_size, ask, ask_size = (m.b, m.B, m.a, m.A) if sound else _sides(m)
-        newest.at, newest.recv = m.u, recv  # `reach` without a call
+        newest.at, newest.recv = number, recv  # `reach` without a call
         return [Ticker(self.name, market.symbol, None, recv, self.source, bid, bid_size, ask, ask_size)]
 
     def _day_ticker(self, m: DayTickerMessage, recv: int) -> Events:

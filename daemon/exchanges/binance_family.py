@@ -131,29 +131,28 @@ class BinanceFamily(Exchange):
         return [_method("UNSUBSCRIBE", streams, message_id)]
 
     # data
-    def parse(self, frame: bytes | str, recv: int, connection: int = 0) -> Events:  # noqa: ARG002 # ids are per symbol
+    def parse(self, frame: bytes, recv: int, connection: int = 0) -> Events:  # noqa: ARG002 # ids are per symbol
         """Turn one frame, combined or raw, into events. Raises MalformedFrame.
 
         A form or else a stream's name, met once, leads straight to its typed decoder; in a frame of a known form all
         decimals are plain. What does not fit is looked at in full.
         """
         try:
-            raw = frame.encode() if isinstance(frame, str) else frame
-            form = raw.translate(None, DIGITS)
+            form = frame.translate(None, DIGITS)
             known = self._forms.get(form) or self._forms.get(form.replace(LEVEL, b""))
             if known is not None:
                 try:
-                    message = known[0](raw)
+                    message = known[0](frame)
                 except _UNDECODABLE:
-                    return self._unrouted(raw, recv)
+                    return self._unrouted(frame, recv)
                 return known[1](message.data, recv, plain=True)
-            route = self._routes.get(raw[: raw.find(b'"', PREFIX_LENGTH)])
+            route = self._routes.get(frame[: frame.find(b'"', PREFIX_LENGTH)])
             if route is None:
-                return self._unrouted(raw, recv)
+                return self._unrouted(frame, recv)
             try:
-                message = route[0](raw)
+                message = route[0](frame)
             except _UNDECODABLE:
-                return self._unrouted(raw, recv)
+                return self._unrouted(frame, recv)
             events = route[1](message.data, recv)
         except _UNDECODABLE as error:
             raise MalformedFrame(f"{said(error)}"[:200]) from error

@@ -195,13 +195,13 @@ class BinanceUsdm(BinanceFamily):
 
     def _book_ticker(self, m: messages.BookTickerMessage[str], recv: int, *, plain: bool = False) -> Events:
         market = self.markets.get(m.s) or self.market(m.s)
-        newest = market.quotes
-        if m.u <= newest.at and newest.repeats(m.u, recv):
+        newest, number = market.quotes, m.u
+        if number <= newest.at and newest.repeats(number, recv):
             return self.duplicate("ticker")
         if not sound_quote(m.b, m.B, m.a, m.A, plain=plain):
             raise MalformedFrame(f"bid {m.b!r} {m.B!r} or ask {m.a!r} {m.A!r} is not a plain decimal")
         ts = nanoseconds(m.E)
-        newest.at, newest.recv = m.u, recv  # `reach` without a call
+        newest.at, newest.recv = number, recv  # `reach` without a call
         return [Ticker(self.name, market.symbol, ts, recv, self.source, m.b, m.B, m.a, m.A)]
 
     def _day_ticker(self, m: messages.DayTickerMessage, recv: int) -> Events:

@@ -181,7 +181,7 @@ class Bybit(Exchange):
         return '{"op":"ping"}'
 
     # data
-    def parse(self, frame: bytes | str, recv: int, connection: int = 0) -> Events:
+    def parse(self, frame: bytes, recv: int, connection: int = 0) -> Events:
         """Turn one frame into events. Raises MalformedFrame.
 
         A topic, met once, leads straight to its typed decoder; what that does not fit is looked at in full.
@@ -190,17 +190,16 @@ class Bybit(Exchange):
         if spot is None:
             raise MalformedFrame(f"connection {connection} leads to no category of symbols")
         try:
-            raw = frame.encode() if isinstance(frame, str) else frame
-            route = self._routes[spot].get(raw[: raw.find(b'"', _PREFIX_LENGTH)])
+            route = self._routes[spot].get(frame[: frame.find(b'"', _PREFIX_LENGTH)])
             if route is None:
-                return self._unrouted(raw, recv, connection, spot=spot)
-            return route[1](route[0](raw), recv, connection)
+                return self._unrouted(frame, recv, connection, spot=spot)
+            return route[1](route[0](frame), recv, connection)
         except _UNDECODABLE as error:
             raise MalformedFrame(f"{said(error)}"[:200]) from error
 
-    def torn(self, frame: bytes | str, connection: int = 0) -> FeedKey | None:
+    def torn(self, frame: bytes, connection: int = 0) -> FeedKey | None:
         """Return the feed that an unreadable message of trades was about."""
-        found = _TRADES_OF(frame.encode() if isinstance(frame, str) else frame)
+        found = _TRADES_OF(frame)
         spot = self._spot_connections.get(connection)
         symbol = found and spot is not None and self._natives.get((spot, (found[1] or found[2]).decode()))
         return FeedKey(symbol, "trade") if symbol else None

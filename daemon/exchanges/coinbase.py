@@ -168,21 +168,20 @@ class Coinbase(Exchange):
         return HEARTBEATS
 
     # data
-    def parse(self, frame: bytes | str, recv: int, connection: int = 0) -> Events:
+    def parse(self, frame: bytes, recv: int, connection: int = 0) -> Events:
         """Turn one frame into events. Raises MalformedFrame; a book that it was about begins anew.
 
         Almost all frames are one update of one book: those are read here, all others by `_routed`.
         """
-        raw = frame.encode() if isinstance(frame, str) else frame
         try:
-            one = _one_update(raw.decode("latin-1")) if len(raw) <= LONGEST_OF_ONE else None
+            one = _one_update(frame.decode()) if len(frame) <= LONGEST_OF_ONE else None
             if one is None:
-                return self._routed(raw, recv, connection)
+                return self._routed(frame, recv, connection)
             second, decimals, digits, native, offer, price, amount = one.groups()
             try:
                 market, ts = self._markets[native], SECONDS[second] + int(decimals) * UNITS[len(decimals)]
             except KeyError:  # the first of its product, or of its second
-                return self._routed(raw, recv, connection)
+                return self._routed(frame, recv, connection)
             number, count = int(digits), self._counts[connection]
             if count.last == number - 1:
                 count.last = number  # the most frequent case without a call
@@ -195,7 +194,7 @@ class Coinbase(Exchange):
             (asks if offer else bids).append((price, amount))
             return [Book(self.name, market.symbol, ts, recv, self.source, "delta", bids, asks)]
         except (MalformedFrame, *_UNDECODABLE) as error:
-            self._doubt(raw, connection)
+            self._doubt(frame, connection)
             raise MalformedFrame(f"{said(error)}"[:200]) from error
 
     def _routed(self, raw: bytes, recv: int, connection: int) -> Events:

@@ -65,8 +65,8 @@ class BookMessage(Struct, gc=False):
 _NUMBER: Final = r"[0-9]{1,20}+(?:\.[0-9]{1,19}+)?+"
 ONE_UPDATE: Final = re.compile(
     rf'\{{"channel":"l2_data","client_id":"","timestamp":"{rfc3339.PARTS}",'
-    r'"sequence_num":(0|[1-9][0-9]{0,17}+),"events":\[\{"type":"update","product_id":"([^"]++)","updates":\['
-    r'\{"side":"(?:bid|(o)ffer)","event_time":"[0-9T:.-]++Z",'
+    r'"sequence_num":([1-9][0-9]{0,17}+),"events":\[\{"type":"update","product_id":"([^"]++)","updates":\['
+    r'\{"side":"(?:bid|(o)ffer)","event_time":"[#-Z]++",'
     rf'"price_level":"((?![0.]++"){_NUMBER})","new_quantity":"({_NUMBER})"\}}\]\}}\]\}}'
 )
 """The most frequent book message, one update of one product.

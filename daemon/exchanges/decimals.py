@@ -103,8 +103,8 @@ def sound_trade(price: str, amount: str, *, plain: bool = False) -> bool:
 
     `plain`: it is known already that both are plain decimals.
     """
-    if plain:
-        return float(price) > 0 < float(amount)
+    if plain:  # what begins with another digit than 0 exceeds it: that is cheaper to see
+        return (price >= "1" or float(price) > 0) and (amount >= "1" or float(amount) > 0)
     try:
         return not f"{price}{amount}".encode().translate(None, _PLAIN) and float(price) > 0 < float(amount)
     except ValueError:
@@ -122,7 +122,7 @@ def sound_level(price: str, amount: str) -> bool:
 def sound_quote(bid: str, bid_size: str, ask: str, ask_size: str, *, plain: bool = False) -> bool:
     """Whether all are plain decimals and the prices exceed 0: `check` unrolled, at three quarters of it."""
     if plain:
-        return float(bid) > 0 < float(ask)
+        return (bid >= "1" or float(bid) > 0) and (ask >= "1" or float(ask) > 0)
     try:
         plain = not f"{bid}{bid_size}{ask}{ask_size}".encode().translate(None, _PLAIN)
         return plain and float(bid) > 0 < float(ask) and float(bid_size) >= 0 <= float(ask_size)

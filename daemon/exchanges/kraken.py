@@ -152,25 +152,24 @@ class Kraken(Exchange):
         return PING
 
     # data
-    def parse(self, frame: bytes | str, recv: int, connection: int = 0) -> Events:
+    def parse(self, frame: bytes, recv: int, connection: int = 0) -> Events:
         """Turn one frame into events. Raises MalformedFrame; a book that it was about begins anew.
 
         Almost all frames are one level of one book: those are taken apart here, all others by `_routed`.
         """
-        raw = frame.encode() if isinstance(frame, str) else frame
         try:
-            one = _one_level(raw.decode("latin-1")) if len(raw) <= LONGEST_OF_ONE else None
+            one = _one_level(frame.decode()) if len(frame) <= LONGEST_OF_ONE else None
             if one is None:
-                return self._routed(raw, recv, connection)
+                return self._routed(frame, recv, connection)
             native, bid, bid_size, ask, ask_size, checksum, second, decimals = one.groups()
             try:
                 market, ts = self._markets[native], SECONDS[second] + int(decimals) * UNITS[len(decimals)]
             except KeyError:  # the first of its pair, or of its second
-                return self._routed(raw, recv, connection)
+                return self._routed(frame, recv, connection)
             bids, asks = [(bid, bid_size)] if bid else [], [(ask, ask_size)] if ask else []
             return self._delta(market, bids, asks, ts, int(checksum), recv, connection)
         except (MalformedFrame, *_UNDECODABLE) as error:
-            self._doubt(raw)
+            self._doubt(frame)
             raise MalformedFrame(f"{said(error)}"[:200]) from error
 
     def _routed(self, raw: bytes, recv: int, connection: int) -> Events:

@@ -5,6 +5,7 @@ https://docs.kraken.com/exchange/guides/websockets/book-checksum-v2
 
 from bisect import bisect_left
 from collections.abc import Sequence
+from math import inf
 from typing import Final
 from zlib import crc32
 
@@ -16,22 +17,25 @@ DEPTH: Final = 1000
 """Levels of each side that are subscribed to, the most that Kraken offers."""
 CHECKED: Final = 10
 """Levels of each side that the checksum covers, whatever the depth."""
+_ZERO: Final = "0." + "0" * 200
+"""No amount of 0 is greater, as text, and every other one is: at half the cost of `float`."""
 
 
 class Side:
     """One side. Keys rise towards the best price, where almost all changes are: they cost short moves.
 
-    A float only orders the prices: two that it cannot tell apart would show in the checksum.
+    A float only orders the prices: two that it cannot tell apart would show in the checksum. Below the worst price lie
+    as many empty levels as the checksum covers, so that there are always that many; `depth` is at least as great.
     """
 
-    __slots__ = ("_depth", "_keys", "_levels", "_sign", "changed", "pieces")
+    __slots__ = ("_keys", "_levels", "_most", "_sign", "changed", "pieces")
 
     def __init__(self, depth: int, *, asks: bool) -> None:
-        self._depth = depth
+        self._most = CHECKED + depth
         self._sign = -1.0 if asks else 1.0
-        self._keys: list[float] = []
-        self._levels: list[Level] = []
-        self.pieces: list[str] = []
+        self._keys = [-inf] * CHECKED
+        self._levels: list[Level] = [("", "")] * CHECKED
+        self.pieces = [""] * CHECKED
         """What the checksum takes of each level that it covers, the best one first."""
         self.changed = True
         """Whether they have changed since the checksum was computed."""
@@ -39,12 +43,12 @@ class Side:
     def reset(self, levels: Sequence[Level]) -> None:
         """Begin with a snapshot, the best level first. Raises MalformedFrame."""
         kept = [*reversed(levels)]
-        prices = [price for price, _ in kept]
-        self._keys = floats(prices if self._sign > 0 else [f"-{price}" for price in prices])
-        self._levels = kept
-        self.pieces = [_piece(*level) for level in levels[:CHECKED]]
+        keys = floats([price for price, _ in kept])
+        self._keys = [-inf] * CHECKED + (keys if self._sign > 0 else [-key for key in keys])
+        self._levels = [("", "")] * CHECKED + kept
+        self.pieces = [_piece(*level) for level in self._levels[: -CHECKED - 1 : -1]]
         self.changed = True
-        if not all(self._keys) or self._keys != sorted(self._keys):
+        if not all(keys) or self._keys != sorted(self._keys):
             raise MalformedFrame("a price of 0, or a snapshot that is not in the order of its prices")
 
     def change(self, changes: list[Level]) -> None:
@@ -56,50 +60,60 @@ class Side:
         keys, levels, pieces, sign = self._keys, self._levels, self.pieces, self._sign
         for level in changes:
             price, amount = level
-            key = float(price) * sign
-            if not key:
-                raise MalformedFrame("a price of 0")
-            deep = len(keys) - CHECKED  # from here on they are checked
-            at = bisect_left(keys, key, deep if deep > 0 and keys[deep] <= key else 0)  # most changes are near the top
-            rank = len(keys) - at  # of a known price: 1 is the best
-            if rank <= CHECKED:
-                self.changed = True
+            value = float(price)
+            if not 0 < value < inf:
+                raise MalformedFrame("a price of 0, or a boundless one")
+            key = value * sign
+            if key < keys[-CHECKED]:
+                self._change_below(key, level)
+                continue
+            self.changed = True
+            count = len(keys)
+            at = bisect_left(keys, key, count - CHECKED)
+            rank = count - at  # of a known price: 1 is the best
             if rank and keys[at] == key:
-                if float(amount):
+                if amount > _ZERO:
                     levels[at] = level
-                    if rank <= CHECKED:
-                        pieces[rank - 1] = _piece(price, amount)
+                    pieces[rank - 1] = _piece(price, amount)
                 else:
-                    self._remove(at, rank)
-            elif float(amount):
+                    del keys[at], levels[at], pieces[rank - 1]
+                    pieces.append(_piece(*levels[-CHECKED]))
+            elif amount > _ZERO:
                 keys.insert(at, key)
                 levels.insert(at, level)
-                if rank < CHECKED:
-                    pieces.insert(rank, _piece(price, amount))
-                    if deep >= 0:
-                        del pieces[CHECKED]
-        changes += self._cut() if len(keys) > self._depth else ()
+                pieces.insert(rank, _piece(price, amount))
+                del pieces[CHECKED]
+        if len(keys) > self._most:
+            changes += self._cut()
 
-    def _remove(self, at: int, rank: int) -> None:
-        levels, pieces = self._levels, self.pieces
-        del self._keys[at], levels[at]
-        if rank <= CHECKED:
-            del pieces[rank - 1]
-            if len(levels) >= CHECKED:
-                pieces.append(_piece(*levels[-CHECKED]))
+    def _change_below(self, key: float, level: Level) -> None:
+        """Apply a change that no checksum covers."""
+        keys, levels = self._keys, self._levels
+        at = bisect_left(keys, key)
+        known, removed = keys[at] == key, level[1] <= _ZERO
+        if known and removed:
+            del keys[at], levels[at]
+        elif known:
+            levels[at] = level
+        elif not removed:
+            keys.insert(at, key)
+            levels.insert(at, level)
 
     def _cut(self) -> list[Level]:
         """Drop the worst levels beyond the depth."""
-        excess = len(self._keys) - self._depth
-        removals = [(price, "0") for price, _ in self._levels[:excess]]
-        del self._keys[:excess], self._levels[:excess], self.pieces[self._depth :]
+        beyond = slice(CHECKED, len(self._keys) - self._most + CHECKED)
+        removals = [(price, "0") for price, _ in self._levels[beyond]]
+        del self._keys[beyond], self._levels[beyond]
         return removals
 
 
 def _piece(price: str, amount: str) -> str:
     """Return a level as the checksum takes it: price and amount without dot and leading zeros."""
-    before = price.replace(".", "") if price >= "1" else price.lstrip("0.")
-    return before + (amount.replace(".", "") if amount >= "1" else amount.lstrip("0."))
+    if price < "1":
+        price = price.lstrip("0.")
+    if amount < "1":
+        amount = amount.lstrip("0.")
+    return (price + amount).replace(".", "")
 
 
 class KrakenBook:

@@ -58,8 +58,8 @@ def levels(side: Raw) -> list[Level]:
     if count > MAX_LEVELS:
         raise MalformedFrame(f"{count} levels in one side of a book")
     if form == b"[" + b",".join([_FORM] * count) + b"]":
-        numbers = raw.translate(None, _ALL_BUT_NUMBERS).decode().split(",")
-        return list(zip(numbers[::2], numbers[1::2], strict=True))
+        numbers = iter(raw.translate(None, _ALL_BUT_NUMBERS).decode().split(","))
+        return list(zip(numbers, numbers, strict=True))
     found = [(digits(level.price), digits(level.qty)) for level in _levels.decode(raw)]
     check_levels(found, ())
     return found
@@ -86,7 +86,7 @@ class BookMessage(Struct, gc=False):
     data: list[BookData]
 
 
-_NUMBER: Final = r"(?:0|[1-9][0-9]*+)(?:\.[0-9]++)?+"
+_NUMBER: Final = r"(?:0|[1-9][0-9]*+)\.[0-9]++"
 _LEVEL: Final = rf'(?:\{{"price":({_NUMBER}),"qty":({_NUMBER})\}})?+'
 ONE_LEVEL: Final = re.compile(
     r'\{"channel":"book","type":"update","data":\[\{"symbol":"([^"]++)",'

@@ -150,23 +150,22 @@ class Okx(Exchange):
         return "ping"
 
     # data
-    def parse(self, frame: bytes | str, recv: int, connection: int = 0) -> Events:
+    def parse(self, frame: bytes, recv: int, connection: int = 0) -> Events:
         """Turn one frame into events. Raises MalformedFrame.
 
         A channel and its instrument, met once, lead straight to their typed decoder.
         """
         try:
-            raw = frame.encode() if isinstance(frame, str) else frame
-            route = self._routes.get(raw[: raw.find(b"}", _PREFIX_LENGTH)])
+            route = self._routes.get(frame[: frame.find(b"}", _PREFIX_LENGTH)])
             if route is None:
-                return self._unrouted(raw, recv, connection)
-            return route[1](route[0](raw), recv, connection)
+                return self._unrouted(frame, recv, connection)
+            return route[1](route[0](frame), recv, connection)
         except _UNDECODABLE as error:
             raise MalformedFrame(f"{said(error)}"[:200]) from error
 
-    def torn(self, frame: bytes | str, connection: int = 0) -> FeedKey | None:  # noqa: ARG002 # it is the symbol's
+    def torn(self, frame: bytes, connection: int = 0) -> FeedKey | None:  # noqa: ARG002 # it is the symbol's
         """Return the feed that an unreadable message of trades was about."""
-        found = _TRADES_OF(frame.encode() if isinstance(frame, str) else frame)
+        found = _TRADES_OF(frame)
         symbol = found and self._natives.get((found[1] or found[2]).decode())
         return FeedKey(symbol, "trade") if symbol else None
 

@@ -100,7 +100,7 @@ class Replay:
         self.frame += 1
         self.frame_time = line.t
         try:
-            return self._exchange.parse(line.d, self._recv, self._connection(line.u))
+            return self._exchange.parse(line.d.encode(), self._recv, self._connection(line.u))
         except MalformedFrame as error:
             return self._reject(f"frame {self.frame}: {error}")
 

@@ -37,8 +37,8 @@ class Timed:
         self._answers: list[Callable[[Exchange], object]] = []
         parse, answer, connected = exchange.parse, exchange.answer, exchange.connected
 
-        def keep_frame(frame: str, recv: int, connection: int = 0) -> object:
-            self._script[-1].append((frame.encode(), recv, connection))  # bytes, as a socket gives them
+        def keep_frame(frame: bytes, recv: int, connection: int = 0) -> object:
+            self._script[-1].append((frame, recv, connection))
             return parse(frame, recv, connection)
 
         def keep(call: str, *arguments: object) -> None:

@@ -41,17 +41,17 @@ class CoinbaseVenue:
     def ends_book(self, message: dict) -> bool:
         return message["type"] == "unsubscribe" and message["channel"] == "level2"
 
-    def snapshot(self) -> str:
+    def snapshot(self) -> bytes:
         return coinbase_payloads.book(self.next(), kind="snapshot")
 
-    def update(self) -> str:
+    def update(self) -> bytes:
         return coinbase_payloads.book(self.next())
 
-    def broken_update(self) -> str:
+    def broken_update(self) -> bytes:
         self.next()
         return self.update()
 
-    def trade(self) -> str:
+    def trade(self) -> bytes:
         return coinbase_payloads.trades(self.next())
 
 
@@ -70,16 +70,16 @@ class KrakenVenue:
     def ends_book(self, message: dict) -> bool:
         return message["method"] == "unsubscribe" and message["params"]["channel"] == "book"
 
-    def snapshot(self) -> str:
+    def snapshot(self) -> bytes:
         return kraken_payloads.book(self.bids, (), kraken_payloads.checksum(self.bids, []), "snapshot")
 
-    def update(self) -> str:
+    def update(self) -> bytes:
         return kraken_payloads.book(self.bids[:1], (), kraken_payloads.checksum(self.bids, []))
 
-    def broken_update(self) -> str:
+    def broken_update(self) -> bytes:
         return kraken_payloads.book(self.bids[:1], (), 1)
 
-    def trade(self) -> str:
+    def trade(self) -> bytes:
         return kraken_payloads.trade()
 
 
@@ -97,7 +97,7 @@ async def collecting(name: str, venue, channels, symbols=("BTC/USD",)):
         async for message in socket:
             received.append(json.loads(message.data))
             if venue.wants_book(received[-1]):
-                await socket.send_str(venue.snapshot())
+                await socket.send_bytes(venue.snapshot())
         return socket
 
     async def rest(request: web.Request) -> web.StreamResponse:
@@ -135,11 +135,11 @@ async def test_a_broken_book_is_subscribed_to_anew_while_trades_go_on(name):
     async with collecting(name, venue, ["book", "trade"]) as (stage, received, sockets):
         bus = stage.bus
         await stage.until(lambda: [b.kind for b in bus.of(Book)] == ["snapshot"], step=0.05)
-        await sockets[0].send_str(venue.update())
-        await sockets[0].send_str(venue.broken_update())
-        await sockets[0].send_str(venue.trade())
+        await sockets[0].send_bytes(venue.update())
+        await sockets[0].send_bytes(venue.broken_update())
+        await sockets[0].send_bytes(venue.trade())
         await stage.until(lambda: [b.kind for b in bus.of(Book)] == ["snapshot", "delta", "snapshot"], step=0.05)
-        await sockets[0].send_str(venue.update())
+        await sockets[0].send_bytes(venue.update())
         await stage.until(lambda: len(bus.of(Book)) == 4 and bus.of(Trade))
         assert [message for message in received if venue.ends_book(message)]
         assert bus.states("BTC/USD", "book") == ["connecting", "live", "down", "live"]

@@ -53,23 +53,23 @@ def listed(source: str = "ws") -> Bybit:
     return bybit
 
 
-def frame(topic: str, data, type_: str = "snapshot", **more) -> str:
-    return json.dumps({"topic": topic, "type": type_, "ts": T, "data": data} | more, separators=(",", ":"))
+def frame(topic: str, data, type_: str = "snapshot", **more) -> bytes:
+    return json.dumps({"topic": topic, "type": type_, "ts": T, "data": data} | more, separators=(",", ":")).encode()
 
 
-def trade(**changes) -> str:
+def trade(**changes) -> bytes:
     item = {"T": T, "s": "BTCUSDT", "S": "Buy", "v": "0.001", "p": "16578.50", "i": "20f43950", "BT": False} | changes
     return frame("publicTrade.BTCUSDT", [item])
 
 
 def book(
     u: int, type_: str = "delta", topic: str = "orderbook.200.BTCUSDT", bids=(("30247.20", "30.028"),), asks=()
-) -> str:
+) -> bytes:
     data = {"s": topic.rpartition(".")[2], "b": bids, "a": asks, "u": u, "seq": 66544703342}
     return frame(topic, data, type_, cts=T - 2)
 
 
-def tickers(type_: str = "snapshot", topic: str = "tickers.BTCUSDT", ts: int = T, **fields) -> str:
+def tickers(type_: str = "snapshot", topic: str = "tickers.BTCUSDT", ts: int = T, **fields) -> bytes:
     return frame(topic, fields, type_, ts=ts, cs=24987956059)
 
 
@@ -82,7 +82,7 @@ FULL = {
 }  # fmt: skip
 
 
-def kline(**changes) -> str:
+def kline(**changes) -> bytes:
     item = {
         "start": 1672324800000, "end": 1672325099999, "interval": "5", "open": "16649.5", "close": "16677",
         "high": "16677", "low": "16608", "volume": "2.081", "turnover": "34666.4005", "confirm": False,
@@ -91,6 +91,6 @@ def kline(**changes) -> str:
     return frame("kline.5.BTCUSDT", [item])
 
 
-def liquidations(*items: dict) -> str:
+def liquidations(*items: dict) -> bytes:
     base = {"T": T, "s": "BTCUSDT", "S": "Sell", "v": "20000", "p": "0.04499"}
     return frame("allLiquidation.BTCUSDT", [base | item for item in items])

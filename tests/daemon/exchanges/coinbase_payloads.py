@@ -32,14 +32,14 @@ def listed(source: str = "ws", products=PRODUCTS) -> Coinbase:
     return coinbase
 
 
-def frame(channel: str, number: int, *events: dict, time: str = T) -> str:
+def frame(channel: str, number: int, *events: dict, time: str = T) -> bytes:
     message = {"channel": channel, "client_id": "", "timestamp": time, "sequence_num": number, "events": events}
-    return json.dumps(message, separators=(",", ":"))
+    return json.dumps(message, separators=(",", ":")).encode()
 
 
 def book(
     number: int, bids=(("21921.73", "0.06317902"),), asks=(), kind: str = "update", of: str = "BTC-USD", time: str = T
-) -> str:
+) -> bytes:
     levels = [("bid", *level) for level in bids] + [("offer", *level) for level in asks]
     updates = [
         {"side": side, "event_time": "1970-01-01T00:00:00Z", "price_level": price, "new_quantity": amount}
@@ -53,7 +53,7 @@ def item(identity: int, of: str = "BTC-USD", **changes) -> dict:
     return trade | changes
 
 
-def trades(number: int, *items: dict, kind: str = "update") -> str:
+def trades(number: int, *items: dict, kind: str = "update") -> bytes:
     return frame("market_trades", number, {"type": kind, "trades": items or [item(12345)]})
 
 
@@ -65,7 +65,7 @@ TICKER = {
 }  # fmt: skip
 
 
-def ticker(number: int, of: str = "BTC-USD", time: str = T, **changes) -> str:
+def ticker(number: int, of: str = "BTC-USD", time: str = T, **changes) -> bytes:
     values = TICKER | {"product_id": of} | changes
     return frame("ticker", number, {"type": "update", "tickers": [values]}, time=time)
 
@@ -75,11 +75,11 @@ def bar(start: int = 1688998200, volume: str = "0.20269406", **more) -> dict:
     return values | {"volume": volume} | more
 
 
-def candles(number: int, *bars: dict, kind: str = "update") -> str:
+def candles(number: int, *bars: dict, kind: str = "update") -> bytes:
     found = [values | {"product_id": "BTC-USD"} for values in bars or [bar()]]
     return frame("candles", number, {"type": kind, "candles": found})
 
 
-def heartbeat(number: int) -> str:
+def heartbeat(number: int) -> bytes:
     event = {"current_time": "2023-06-23 20:31:56.121961769 +0000 UTC", "heartbeat_counter": "3049"}
     return frame("heartbeats", number, event)

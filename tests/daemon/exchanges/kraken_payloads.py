@@ -42,9 +42,9 @@ def listed(source: str = "ws") -> Kraken:
     return kraken
 
 
-def frame(channel: str, *data: str, kind: str = "update", **more: str) -> str:
+def frame(channel: str, *data: str, kind: str = "update", **more: str) -> bytes:
     rest = "".join(f',"{name}":"{value}"' for name, value in more.items())
-    return f'{{"channel":"{channel}","type":"{kind}"{rest},"data":[{",".join(data)}]}}'
+    return f'{{"channel":"{channel}","type":"{kind}"{rest},"data":[{",".join(data)}]}}'.encode()
 
 
 def side(levels) -> str:
@@ -59,13 +59,15 @@ def checksum(bids, asks) -> int:
     return book.checksum()
 
 
-def book(bids=(), asks=(), crc: int | None = None, kind: str = "update", symbol: str = "BTC/USD", time: str = T) -> str:
+def book(
+    bids=(), asks=(), crc: int | None = None, kind: str = "update", symbol: str = "BTC/USD", time: str = T
+) -> bytes:
     check = "" if crc is None else f'"checksum":{crc},'
     item = f'{{"symbol":"{symbol}","bids":[{side(bids)}],"asks":[{side(asks)}],{check}"timestamp":"{time}"}}'
     return frame("book", item, kind=kind)
 
 
-def trade(identity: int = 4665906, kind: str = "update", price: str = "0.5117", symbol: str = "BTC/USD") -> str:
+def trade(identity: int = 4665906, kind: str = "update", price: str = "0.5117", symbol: str = "BTC/USD") -> bytes:
     return frame("trade", trade_item(identity, price, symbol), kind=kind)
 
 
@@ -76,7 +78,7 @@ def trade_item(identity: int, price: str = "0.5117", symbol: str = "BTC/USD") ->
     )
 
 
-def ticker(bid: str = "0.10025", last: str = "0.10035", time: str = T, symbol: str = "BTC/USD") -> str:
+def ticker(bid: str = "0.10025", last: str = "0.10035", time: str = T, symbol: str = "BTC/USD") -> bytes:
     item = (
         f'{{"symbol":"{symbol}","bid":{bid},"bid_qty":740.0,"ask":0.10035,"ask_qty":740.0,"last":{last},'
         f'"volume":997038.98383185,"vwap":0.10148,"low":0.09979,"high":0.10285,"change":-0.00017,"change_pct":-0.17,'
@@ -92,5 +94,5 @@ def ohlc_item(volume: str = "30927.68066226", begin: str = "2023-10-04T16:25:00.
     )
 
 
-def ohlc(*items: str, kind: str = "update") -> str:
+def ohlc(*items: str, kind: str = "update") -> bytes:
     return frame("ohlc", *(items or (ohlc_item(),)), kind=kind, timestamp="2023-10-04T16:26:30.524394914Z")

@@ -41,19 +41,19 @@ def listed(source: str = "ws", trades: str = "each") -> Okx:
     return okx
 
 
-def frame(channel: str, data, of: str = "BTC-USDT-SWAP", **more) -> str:
+def frame(channel: str, data, of: str = "BTC-USDT-SWAP", **more) -> bytes:
     name = "instType" if channel == "liquidation-orders" else "instId"
-    return json.dumps({"arg": {"channel": channel, name: of}} | more | {"data": data}, separators=(",", ":"))
+    return json.dumps({"arg": {"channel": channel, name: of}} | more | {"data": data}, separators=(",", ":")).encode()
 
 
-def trade(identity: int = 130639474, channel: str = "trades-all", of: str = "BTC-USDT-SWAP", **changes) -> str:
+def trade(identity: int = 130639474, channel: str = "trades-all", of: str = "BTC-USDT-SWAP", **changes) -> bytes:
     item = {"instId": of, "tradeId": str(identity), "px": "42219.9", "sz": "12", "side": "buy", "ts": str(T)}
     return frame(channel, [item | changes], of)
 
 
 def book(
     prev: int, last: int, action: str = "update", bids=(("8476.97", "256", "0", "12"),), of: str = "BTC-USDT-SWAP"
-) -> str:
+) -> bytes:
     item = {"asks": [], "bids": bids, "ts": str(T), "checksum": 0, "prevSeqId": prev, "seqId": last}
     return frame("books", [item], of, action=action)
 
@@ -64,11 +64,11 @@ TICKER = {
 }  # fmt: skip
 
 
-def ticker(of: str = "BTC-USDT-SWAP", **changes) -> str:
+def ticker(of: str = "BTC-USDT-SWAP", **changes) -> bytes:
     return frame("tickers", [TICKER | {"instId": of} | changes], of)
 
 
-def candle(confirm: str = "0", volume: str = "45247", bar: str = "1m", **changes) -> str:
+def candle(confirm: str = "0", volume: str = "45247", bar: str = "1m", **changes) -> bytes:
     row = [str(T // 60000 * 60000), "8533.02", "8553.74", "8527.17", "8548.26", volume, "529.5", "5529.5", confirm]
     return frame(f"candle{bar}", [row])
 
@@ -81,7 +81,7 @@ INTEREST = {"instType": "SWAP", "oi": "2216113.01", "oiCcy": "22161.13", "oiUsd"
 MARK = {"instType": "SWAP", "markPx": "0.1", "ts": str(T)}
 
 
-def liquidations(*details: dict, of: str = "BTC-USDT-SWAP") -> str:
+def liquidations(*details: dict, of: str = "BTC-USDT-SWAP") -> bytes:
     base = {"bkLoss": "0", "bkPx": "0.007831", "ccy": "", "posSide": "short", "side": "buy", "sz": "13", "ts": str(T)}
     item = {"details": [base | detail for detail in details], "instId": of, "instType": "SWAP"}
     return frame("liquidation-orders", [item], "SWAP")

@@ -27,7 +27,7 @@ def traffic(recordings):
             if "/depth?" in line.u:
                 snapshots[name[8:15].upper()] = line.d
             elif line.k == "ws":
-                lines.append((line.t, line.d))
+                lines.append((line.t, line.d.encode()))
             if count == FRAMES:
                 break
     return [frame for _, frame in sorted(lines)], snapshots
@@ -45,8 +45,8 @@ class Venue:
                 Book("v", native, None, 0, "rest", "snapshot", *levels, last_id=answer["lastUpdateId"])
             )
 
-    def sees(self, frame: str) -> None:
-        if "@depth" in frame:
+    def sees(self, frame: bytes) -> None:
+        if b"@depth" in frame:
             data = json.loads(frame)["data"]
             sides = [[tuple(level) for level in data[side]] for side in "ba"]
             self.books[data["s"]].apply(Book("v", data["s"], None, 0, "ws", "delta", *sides, data["U"], data["u"]))
@@ -56,20 +56,20 @@ class Venue:
         return msgspec.json.encode({"lastUpdateId": book.last_id, "bids": book.bids(5000), "asks": book.asks(5000)})
 
 
-def broken(frames: list[str], stream: str, chance: random.Random, kind: str) -> list[tuple[str, str | None]]:
+def broken(frames: list[bytes], stream: str, chance: random.Random, kind: str) -> list[tuple[bytes, bytes | None]]:
     """(the true frame, what arrives instead) with about one in 40 frames of a stream dropped, doubled or late."""
-    out: list[tuple[str, str | None]] = []
-    held: str | None = None
+    out: list[tuple[bytes, bytes | None]] = []
+    held: bytes | None = None
     for frame in frames:
-        mine = f'"{stream}"' in frame
+        mine = f'"{stream}"'.encode() in frame
         hit = mine and chance.random() < 1 / 40
         if held is not None and mine:
-            out += [(frame, frame), ("", held)]
+            out += [(frame, frame), (b"", held)]
             held = None
         elif hit and kind == "drop":
             out.append((frame, None))
         elif hit and kind == "double":
-            out += [(frame, frame), ("", frame)]
+            out += [(frame, frame), (b"", frame)]
         elif hit and kind == "late":
             held = frame
             out.append((frame, None))
@@ -142,7 +142,7 @@ def test_a_doubled_delta_is_dropped(traffic):
 
 
 def true_trades(frames):
-    return [str(json.loads(frame)["data"]["t"]) for frame in frames if "btcusdt@trade" in frame]
+    return [str(json.loads(frame)["data"]["t"]) for frame in frames if b"btcusdt@trade" in frame]
 
 
 @pytest.mark.parametrize("seed", range(3))
@@ -166,7 +166,7 @@ def test_two_connections_in_parallel_publish_what_one_does(traffic, offset):
     frames, snapshots = traffic
     arrivals = [(frame, frame) for frame in frames[:offset]]
     for lead, lag in zip(frames[offset:], frames, strict=False):
-        arrivals += [(lead, lead), ("", lag)]
+        arrivals += [(lead, lead), (b"", lag)]
     exchange, venue, events, asked = run(arrivals, snapshots)
     _, _, alone, _ = run([(frame, frame) for frame in frames], snapshots)
     check_books(venue, events, breaks=set())

@@ -33,7 +33,7 @@ MARKETS = {Binance: SPOT, BinanceUsdm: FUTURES}
 
 def outcome(exchange: BinanceFamily, frame: str) -> Any:
     try:
-        return exchange.parse(frame, 1), exchange.duplicates, exchange.notices, exchange.requests
+        return exchange.parse(frame.encode(), 1), exchange.duplicates, exchange.notices, exchange.requests
     except MalformedFrame:
         return "malformed"
 
@@ -54,7 +54,7 @@ def changed(draw: st.DrawFn) -> tuple[type[BinanceFamily], str, str]:
 def learned(market: type[BinanceFamily], frame: str) -> BinanceFamily:
     exchange = market()
     for _ in range(2):  # a stream's first frame makes its name known, its second one the form
-        exchange.parse(frame, 1)
+        exchange.parse(frame.encode(), 1)
     assert exchange._forms
     return exchange
 
@@ -74,7 +74,7 @@ def test_a_known_form_changes_no_outcome(case: tuple[type[BinanceFamily], str, s
 
     careful = Careful()
     for _ in range(2):
-        careful.parse(known, 1)
+        careful.parse(known.encode(), 1)
     assert outcome(learned(market, known), frame) == outcome(careful, frame)
 
 
@@ -83,7 +83,7 @@ def test_no_form_is_learned_where_a_decimal_has_no_dot(market: type[BinanceFamil
     exchange = market()
     whole = frame.replace("10.0", "10").replace("100.5", "5").replace("3.2", "3").replace("31.21", "3")
     for _ in range(3):
-        exchange.parse(whole, 1)
+        exchange.parse(whole.encode(), 1)
     assert not exchange._forms
 
 
@@ -93,5 +93,5 @@ def test_the_forms_are_bounded(monkeypatch: pytest.MonkeyPatch):
     make: Callable[[str], str] = lambda name: SPOT[2].replace("BNBBTC", name).replace("bnbbtc", name.lower())  # noqa: E731
     for name in ("AAABTC", "BBBBTC", "CCCBTC", "DDDBTC", "EEEBTC"):
         for _ in range(2):
-            exchange.parse(make(name), 1)
+            exchange.parse(make(name).encode(), 1)
         assert 1 <= len(exchange._forms) <= 3

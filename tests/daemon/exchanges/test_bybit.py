@@ -235,7 +235,7 @@ def test_liquidations_sell_what_was_long():
 )
 def test_what_is_no_data_is_a_notice(text, kind, number):
     bybit = listed()
-    assert bybit.parse(text, 1, LINEAR) == []
+    assert bybit.parse(text.encode(), 1, LINEAR) == []
     (notice,) = bybit.notices
     assert (notice.kind, notice.message_id) == (kind, number)
 
@@ -270,8 +270,8 @@ def test_an_unreadable_message_of_trades_tells_its_feed():
     told = {bybit.torn(trade()[:-9], connection) for connection in URLS}
     assert {feed.symbol for feed in told if feed} >= {"BTC/USDT", "BTC/USDT:USDT"}
     assert {feed.channel for feed in told if feed} == {"trade"}
-    assert {bybit.torn("{" + trade()[12:], connection) for connection in URLS} == told
-    assert {bybit.torn(trade().replace("public", "pubic"), connection) for connection in URLS} == told
-    for text in (trade()[:20], book(1), tickers(), liquidations(), "", '{"topic":"publicTrade.NOSUCH"'):
-        assert bybit.torn(text.encode(), next(iter(URLS))) is None
+    assert {bybit.torn(b"{" + trade()[12:], connection) for connection in URLS} == told
+    assert {bybit.torn(trade().replace(b"public", b"pubic"), connection) for connection in URLS} == told
+    for other in (trade()[:20], book(1), tickers(), liquidations(), b"", b'{"topic":"publicTrade.NOSUCH"'):
+        assert bybit.torn(other, next(iter(URLS))) is None
     assert bybit.torn(trade(), 99) is None

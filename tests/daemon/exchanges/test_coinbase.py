@@ -251,18 +251,18 @@ def test_a_candle_is_closed_when_the_next_one_has_come():
 
 
 @pytest.mark.parametrize(
-    ("text", "kind"),
+    ("answer", "kind"),
     [
         (heartbeat(0), "control"),
         (frame("subscriptions", 0, {"subscriptions": {"level2": ["BTC-USD"]}}), "control"),
-        ('{"type":"error","message":"channel tickers does not exist"}', "refused"),
+        (b'{"type":"error","message":"channel tickers does not exist"}', "refused"),
         (frame("status", 0, {"type": "snapshot", "products": []}), "unknown"),
-        ("[]", "unknown"),
+        (b"[]", "unknown"),
     ],
 )
-def test_what_is_no_data_is_a_notice(text, kind):
+def test_what_is_no_data_is_a_notice(answer, kind):
     coinbase = listed()
-    assert coinbase.parse(text, 1) == []
+    assert coinbase.parse(answer, 1) == []
     assert told(coinbase) == [(kind, ())]
 
 
@@ -282,6 +282,6 @@ def test_a_frame_that_is_half_bad_leaves_no_trace():
 
 def test_other_spacing_is_read_all_the_same():
     coinbase = listed()
-    spaced = json.dumps(json.loads(book(0, kind="snapshot")))
+    spaced = json.dumps(json.loads(book(0, kind="snapshot"))).encode()
     assert coinbase.parse(spaced, 1) == listed().parse(book(0, kind="snapshot"), 1)
-    assert len(coinbase.parse(json.dumps(json.loads(book(1))), 2)) == 1
+    assert len(coinbase.parse(json.dumps(json.loads(book(1))).encode(), 2)) == 1

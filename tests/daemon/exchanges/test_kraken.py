@@ -147,6 +147,17 @@ def test_what_cannot_be_a_checksum_is_malformed(crc):
         kraken.parse(book(BIDS[1:], (), crc), 1)
 
 
+@pytest.mark.parametrize("change", [("0.0", "1"), ("0.0", "0"), ("9" * 400, "1"), ("9" * 400, "0")])
+def test_a_price_that_is_none_breaks_its_book(change):
+    kraken = listed()
+    for bids, asks in (([change], ()), ((), [change])):
+        begun(kraken)
+        with pytest.raises(MalformedFrame):
+            kraken.parse(book(bids, asks, checksum(BIDS, ASKS)), 2)
+        assert kraken.parse(book((), (), checksum(BIDS, ASKS)), 3) == []
+    assert kraken.resyncs == 2
+
+
 @pytest.mark.parametrize(
     ("bids", "asks"),
     [([("5.1", "1"), ("0.0", "1")], [("6", "1")]), ([("0.0", "1")], []), ([("9" * 400, "1")], [])],
@@ -155,7 +166,7 @@ def test_a_snapshot_that_cannot_be_taken_leaves_no_half_of_it(bids, asks):
     kraken = listed()
     begun(kraken)
     with pytest.raises(MalformedFrame):
-        kraken.parse(" " + book(bids, asks, None, "snapshot"), 1)  # not so that it is known for a book's
+        kraken.parse(b" " + book(bids, asks, None, "snapshot"), 1)  # not so that it is known for a book's
     assert kraken.parse(book(BIDS[:1], (), 7), 2) == []
     assert [notice.kind for notice in kraken.notices] == ["resync"]
 
@@ -181,15 +192,19 @@ def test_a_book_follows_the_connection_whose_snapshot_came_last():
 
 
 def test_levels_that_fall_out_of_the_depth_are_removed_for_everyone():
-    kept = KrakenBook(depth=2)
-    kept.bids.reset([("3.0", "1"), ("2.0", "1")])
-    kept.asks.reset([("4.0", "1")])
-    first, second = [("3.5", "1")], [("2.5", "1"), ("3.5", "0.00")]
+    kept = KrakenBook(CHECKED)
+    full = [(f"{price}.0", "1") for price in range(20, 20 - CHECKED, -1)]
+    kept.bids.reset(full)
+    kept.asks.reset([("40.0", "1")])
+    first, second, third = [("30.5", "1")], [("5.5", "1")], [("15.5", "1"), ("30.5", "0.00")]
     kept.bids.change(first)
-    assert first == [("3.5", "1"), ("2.0", "0")]
+    assert first == [("30.5", "1"), ("11.0", "0")]
     kept.bids.change(second)
-    assert second == [("2.5", "1"), ("3.5", "0.00")]
-    assert kept.checksum() == checksum([("3.0", "1"), ("2.5", "1")], [("4.0", "1")])
+    assert second == [("5.5", "1"), ("5.5", "0")]
+    kept.bids.change(third)
+    assert third == [("15.5", "1"), ("30.5", "0.00")]
+    expected = [*full[:5], ("15.5", "1"), *full[5:-1]]
+    assert kept.checksum() == checksum(expected, [("40.0", "1")])
 
 
 prices = st.integers(1, 40).map(lambda n: f"{n / 10:.1f}")
@@ -263,7 +278,7 @@ def test_a_candle_is_closed_when_the_next_one_has_come():
 )
 def test_what_is_no_data_is_a_notice(text, kind, number):
     kraken = listed()
-    assert kraken.parse(text, 1) == []
+    assert kraken.parse(text.encode(), 1) == []
     (notice,) = kraken.notices
     assert (notice.kind, notice.message_id) == (kind, number)
 
@@ -271,8 +286,8 @@ def test_what_is_no_data_is_a_notice(text, kind, number):
 def test_a_refusal_is_of_the_pair_that_it_names_alone():
     kraken = listed()
     refusal = {"error": "Currency pair not in trading", "method": "subscribe", "req_id": 4, "success": False}
-    kraken.parse(json.dumps(refusal | {"symbol": "BTC/USD"}), 1)
-    kraken.parse(json.dumps(refusal), 1)
+    kraken.parse(json.dumps(refusal | {"symbol": "BTC/USD"}).encode(), 1)
+    kraken.parse(json.dumps(refusal).encode(), 1)
     named, unnamed = kraken.notices
     assert {feed.symbol for feed in named.feeds} == {"BTC/USD"}
     assert {BOOK, FeedKey("BTC/USD", "candle", "5m")} <= set(named.feeds)
@@ -298,6 +313,6 @@ def test_other_spacing_is_read_all_the_same():
     begun(kraken)
     crc = checksum([*BIDS, ("1.0", "1")], ASKS)
     spaced = json.dumps(json.loads(book([("1.0", "1")], (), crc)))
-    (event,) = kraken.parse(spaced, 2)
+    (event,) = kraken.parse(spaced.encode(), 2)
     assert event.bids == [("1.0", "1")]
     assert T in spaced

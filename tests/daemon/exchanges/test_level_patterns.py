@@ -31,11 +31,11 @@ sides = st.lists(
 def of_okx(bids: Side, asks: Side) -> str:
     whole = [[[*level, "0", "12"] if len(level) == 2 else level for level in side] for side in (bids, asks)]
     text = json.dumps(whole[1], separators=(",", ":"), ensure_ascii=False)
-    return okx.book(1, 2, "update", whole[0]).replace('"asks":[]', f'"asks":{text}')
+    return okx.book(1, 2, "update", whole[0]).decode().replace('"asks":[]', f'"asks":{text}')
 
 
 def of_bybit(bids: Side, asks: Side) -> str:
-    return bybit.book(2, bids=bids, asks=asks)
+    return bybit.book(2, bids=bids, asks=asks).decode()
 
 
 EXCHANGES = pytest.mark.parametrize(("module", "frame"), [(okx_books, of_okx), (bybit_books, of_bybit)])

@@ -27,10 +27,10 @@ URL = {
     "okx": "wss://ws.okx.com:8443/ws/v5/public",
 }
 CHANGE = {
-    "bybit": '"type":"delta"',
-    "coinbase": '"type":"update","product_id"',
-    "kraken": '"book","type":"update"',
-    "okx": '"action":"update"',
+    "bybit": b'"type":"delta"',
+    "coinbase": b'"type":"update","product_id"',
+    "kraken": b'"book","type":"update"',
+    "okx": b'"action":"update"',
 }
 COMPARED = {"bybit": 50, "coinbase": 10_000, "kraken": 10, "okx": 400}
 """Best levels of each side that can be relied on after a message was lost."""
@@ -53,24 +53,24 @@ def reader(name: str, lines):
 def traffic(request, recordings):
     """(a translator, another one of the same knowledge, the frames of the recording)"""
     lines = list(Recording(recordings / f"{request.param}_current_api.jsonl.gz"))
-    frames = [line.d for line in lines if line.k == "ws"]
+    frames = [line.d.encode() for line in lines if line.k == "ws"]
     return reader(request.param, lines), reader(request.param, lines), frames
 
 
-def is_change(translator, frame: str) -> bool:
+def is_change(translator, frame: bytes) -> bool:
     return CHANGE[translator.name] in frame[:200]
 
 
-def is_snapshot(frame: str) -> bool:
-    return ("book" in frame[:40] or "l2_data" in frame[:40]) and '"snapshot"' in frame[:200]
+def is_snapshot(frame: bytes) -> bool:
+    return (b"book" in frame[:40] or b"l2_data" in frame[:40]) and b'"snapshot"' in frame[:200]
 
 
-def numbered(frame: str, numbers) -> str:
+def numbered(frame: bytes, numbers) -> bytes:
     """A frame as its exchange sends it next: Coinbase counts all messages of a connection."""
-    return re.sub(r'"sequence_num":\d+', lambda _: f'"sequence_num":{next(numbers)}', frame, count=1)
+    return re.sub(rb'"sequence_num":\d+', lambda _: b'"sequence_num":%d' % next(numbers), frame, count=1)
 
 
-def snapshot(translator, symbol: str, book: BookBuilder) -> str:
+def snapshot(translator, symbol: str, book: BookBuilder) -> bytes:
     """What the exchange answers to a new subscription: its own book, in the form of its snapshots."""
     bids, asks = (side(10_000) for side in (book.bids, book.asks))
     match translator.name:
@@ -98,7 +98,7 @@ class Follower:
         self.broken = set()
         self.breaks = 0
 
-    def read(self, frame: str, recv: int) -> set[str]:
+    def read(self, frame: bytes, recv: int) -> set[str]:
         """The symbols whose books the frame has changed."""
         events = [event for event in self.translator.parse(frame, recv, 1) if isinstance(event, Book)]
         for event in events:

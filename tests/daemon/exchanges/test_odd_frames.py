@@ -11,10 +11,10 @@ from test_native_fuzz import FRAMES, MAKE, assert_sound, changed, offer, places
 from bus.errors import MalformedFrame
 from daemon.exchanges.binance import Binance
 
-ALL: dict[str, list[str]] = {
+ALL: dict[str, list[bytes]] = {
     **FRAMES,
     "binance": [
-        binance.combined(f"bnbbtc@{stream}", build()).decode()
+        binance.combined(f"bnbbtc@{stream}", build())
         for stream, build in [
             ("trade", binance.trade), ("aggTrade", binance.aggregate), ("bookTicker", binance.quote),
             ("ticker", binance.day), ("depth@100ms", binance.depth), ("kline_1m", binance.kline),
@@ -51,7 +51,7 @@ def test_numbers_that_are_none_and_words_that_are_unknown(name: str):
             if isinstance(old, dict | list):
                 continue
             for odd in ODD_NUMBERS if is_number(old) else ODD_WORDS:
-                offer(translator(name), json.dumps(changed(frame, path, odd)))
+                offer(translator(name), json.dumps(changed(frame, path, odd)).encode())
                 offered += 1
     assert offered > 300
 
@@ -64,11 +64,11 @@ def test_fields_that_are_unknown_change_nothing(name: str):
             inner = value_at(frame, path)
             if isinstance(inner, dict):
                 more = changed(frame, path, {**inner, "unknown_field": {"any": ["thing"]}})
-                expected = events_or_error(translator(name), json.dumps(frame))
-                assert events_or_error(translator(name), json.dumps(more)) == expected
+                expected = events_or_error(translator(name), json.dumps(frame).encode())
+                assert events_or_error(translator(name), json.dumps(more).encode()) == expected
 
 
-def events_or_error(exchange: Any, text: str) -> Any:
+def events_or_error(exchange: Any, text: bytes) -> Any:
     try:
         events = exchange.parse(text, 5, 2)
     except MalformedFrame:
@@ -83,5 +83,5 @@ def test_frames_that_end_anywhere_and_frames_nested_deeply(name: str):
         for end in range(len(text)):
             with pytest.raises(MalformedFrame):
                 translator(name).parse(text[:end], 5, 2)
-        for deep in ("[" * DEEP, "[" * DEEP + "]" * DEEP, text[:-1] + ',"x":' + "[" * DEEP + "]" * DEEP + "}"):
+        for deep in (b"[" * DEEP, b"[" * DEEP + b"]" * DEEP, text[:-1] + b',"x":' + b"[" * DEEP + b"]" * DEEP + b"}"):
             offer(translator(name), deep)

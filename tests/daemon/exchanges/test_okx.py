@@ -222,7 +222,7 @@ def test_liquidations_of_all_symbols_come_in_one_stream():
 )
 def test_what_is_no_data_is_a_notice(text, kind, number):
     okx = listed()
-    assert okx.parse(text, 1) == []
+    assert okx.parse(text.encode(), 1) == []
     (notice,) = okx.notices
     assert (notice.kind, notice.message_id) == (kind, number)
 
@@ -239,10 +239,10 @@ def test_an_unreadable_message_of_trades_tells_its_feed():
     okx, feed = listed(), FeedKey("BTC/USDT:USDT", "trade")
     for damaged in (
         trade()[:-9],
-        trade(channel="trades")[:-9].encode(),
-        "{" + trade()[9:],
-        trade().replace("arg", "a"),
+        trade(channel="trades")[:-9],
+        b"{" + trade()[9:],
+        trade().replace(b"arg", b"a"),
     ):
         assert okx.torn(damaged) == feed
-    for other in (trade(of="ETH-USDT-SWAP"), trade()[:40], book(1, 2), ticker(), "", '{"arg":'):
+    for other in (trade(of="ETH-USDT-SWAP"), trade()[:40], book(1, 2), ticker(), b"", b'{"arg":'):
         assert okx.torn(other) is None

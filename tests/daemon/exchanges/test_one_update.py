@@ -34,16 +34,17 @@ BEGUN_KRAKEN = [
 
 
 @st.composite
-def garbled(draw: st.DrawFn, frame: str) -> str:
+def garbled(draw: st.DrawFn, whole: bytes) -> bytes:
     """A frame, as it is or with characters that have changed."""
+    frame = whole.decode()
     for _ in range(draw(st.integers(0, 2))):
         place, length = draw(st.integers(0, len(frame))), draw(st.integers(0, 6))
         frame = frame[:place] + draw(st.text('0123456789.."-+eZ,:[]{}\\ \né', max_size=6)) + frame[place + length :]
-    return frame
+    return frame.encode()
 
 
 @st.composite
-def of_coinbase(draw: st.DrawFn) -> str:
+def of_coinbase(draw: st.DrawFn) -> bytes:
     one = [(draw(st.sampled_from(NUMBERS)), draw(st.sampled_from(NUMBERS)))]
     bids, asks = draw(st.sampled_from([(one, []), ([], one), (one, one), ([], [])]))
     number = draw(st.sampled_from([3, 3, 3, 2, 4, 2**63 - 1, 2**63, -1, 10**18]))
@@ -67,7 +68,7 @@ def after(bids: Iterable[tuple[str, str]] = (), asks: Iterable[tuple[str, str]] 
 
 
 @st.composite
-def of_kraken(draw: st.DrawFn) -> str:
+def of_kraken(draw: st.DrawFn) -> bytes:
     one = [(draw(st.sampled_from(["5.1", *NUMBERS])), draw(st.sampled_from(NUMBERS)))]
     bids, asks = draw(st.sampled_from([(one, []), ([], one), (one, one), (one * 2, []), ([], [])]))
     right = after(bids, asks)
@@ -78,7 +79,7 @@ def of_kraken(draw: st.DrawFn) -> str:
     return draw(garbled(kraken.book(bids, asks, crc, kind, of, time)))
 
 
-def outcome(exchange: Exchange, frames: list[tuple[str, int]]) -> list[Any]:
+def outcome(exchange: Exchange, frames: list[tuple[bytes, int]]) -> list[Any]:
     """What frames come to, each with its connection, and what they leave behind."""
     found: list[Any] = []
     for recv, (frame, connection) in enumerate(frames):
@@ -89,7 +90,7 @@ def outcome(exchange: Exchange, frames: list[tuple[str, int]]) -> list[Any]:
     return [*found, exchange.duplicates, exchange.notices, exchange.resyncs]
 
 
-def same_without_the_pattern(listed, module, begun: list[str], draws: list[tuple[str, int]]) -> bool:
+def same_without_the_pattern(listed, module, begun: list[bytes], draws: list[tuple[bytes, int]]) -> bool:
     """Whether frames come to the same where no frame is short enough for the pattern."""
     frames = [(frame, 0) for frame in begun] + draws
     fast = outcome(listed(), frames)
@@ -104,8 +105,8 @@ def same_without_the_pattern(listed, module, begun: list[str], draws: list[tuple
 @example([(coinbase.book(3, [("0.00", "5")]), 0)])
 @example([(coinbase.book(3, (), [("5.25", "1")]), 0), (coinbase.book(5, [("5", "1")]), 0)])
 @example([(coinbase.book(3, of="ETH-EUR"), 0), (coinbase.book(4, of="ETH-EUR"), 0)])
-@example([(coinbase.book(3).replace(',"timestamp"', ',"more":1,"timestamp"'), 0)])
-@example([(coinbase.book(3).replace("BTC-USD", "\\u0042TC-USD"), 0)])
+@example([(coinbase.book(3).replace(b',"timestamp"', b',"more":1,"timestamp"'), 0)])
+@example([(coinbase.book(3).replace(b"BTC-USD", b"\\u0042TC-USD"), 0)])
 def test_coinbase(frames):
     assert same_without_the_pattern(coinbase.listed, coinbase_module, BEGUN_COINBASE, frames)
 
@@ -128,8 +129,8 @@ def test_the_pattern_of_coinbase_takes_the_recorded_form(monkeypatch: pytest.Mon
 @example([(kraken.book([("5.1", "1")], (), 2**32), 0)])
 @example([(kraken.book([("5.1", "1")], (), 7), 0), (kraken.book([("5.1", "1")], (), 7), 0)])
 @example([(kraken.book([("05.1", "1")], (), after([("5.1", "1")])), 0)])
-@example([(kraken.book([("5.1", "1")], (), 7).replace(":7,", ':7,"more":[],'), 0)])
-@example([(kraken.book([("5.1", "1")], (), 7).replace(":7,", ":07,"), 0)])
+@example([(kraken.book([("5.1", "1")], (), 7).replace(b":7,", b':7,"more":[],'), 0)])
+@example([(kraken.book([("5.1", "1")], (), 7).replace(b":7,", b":07,"), 0)])
 def test_kraken(frames):
     assert same_without_the_pattern(kraken.listed, kraken_module, BEGUN_KRAKEN, frames)
 
