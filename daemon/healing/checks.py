@@ -1,6 +1,6 @@
 """Whether what an exchange's history gave is complete: by ids that rise by one, or against its own candles."""
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable
 from decimal import Decimal
 from typing import Final
@@ -33,16 +33,21 @@ class VolumeCheck:
 
     def __init__(self) -> None:
         self._volumes: defaultdict[int, Decimal] = defaultdict(Decimal)
+        self._counts: Counter[int] = Counter()
         self._seen: set[str] = set()
-        self.count = 0
 
     def take(self, trades: Iterable[Trade]) -> None:
         """Note a page; pages may overlap."""
         for trade in trades:
             if trade.ts is not None and trade.id not in self._seen:
                 self._seen.add(trade.id)
-                self._volumes[trade.ts // MINUTE * MINUTE] += Decimal(trade.amount)
-                self.count += 1
+                minute = trade.ts // MINUTE * MINUTE
+                self._volumes[minute] += Decimal(trade.amount)
+                self._counts[minute] += 1
+
+    def count(self, first: int, last: int) -> int:
+        """Return how many trades have come of the minutes that open from one time to another (ns, both included)."""
+        return sum(count for minute, count in self._counts.items() if first <= minute <= last)
 
     def differing(self, candles: Iterable[Candle]) -> list[int]:
         """Return the opening times (ns) of the minutes that do not add up, those without a candle included."""

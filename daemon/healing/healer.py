@@ -20,7 +20,7 @@ from daemon.exchanges.base import FeedKey, Span
 from daemon.healing.checks import MINUTE
 from daemon.healing.ledger import Ledger
 from daemon.healing.queue import GapQueue
-from daemon.healing.repair import Repair, Verdict
+from daemon.healing.repair import Part, Repair, Verdict
 from handlers.gaps.wording import identity
 
 log = structlog.get_logger(__name__)
@@ -132,14 +132,18 @@ class Healer:
         if gap.channel == "trade" and gap.from_id and gap.to_id:
             ranges = [(int(each.from_id or 0), int(each.to_id or 0)) for each in gaps]
             return await self._repair.trades_by_id(gap.symbol, _cover(gaps), ranges)
-        if gap.from_ts is None or gap.to_ts is None:
+        parts = [
+            Part(Span(each.from_ts, each.to_ts, each.from_id, each.to_id), again=_is_own_loss(each))
+            for each in gaps
+            if each.from_ts is not None and each.to_ts is not None
+        ]
+        if not parts:
             return [Verdict("unfillable", "nobody knows when it began and ended")]
         feeds = self._feeds(gap)
         if not feeds:
             return [Verdict("unfillable", f"there is no history of {gap.channel} messages to ask for")]
-        span = Span(gap.from_ts, gap.to_ts, gap.from_id, gap.to_id)
-        verdicts = [await self._each(gap, feed, span) for feed in feeds]
-        return [next((verdict for verdict in verdicts if verdict is None or verdict.state != "filled"), verdicts[0])]
+        verdicts = [await self._of_feed(gap, feed, parts) for feed in feeds]
+        return [_worst(of_gap) for of_gap in zip(*verdicts, strict=True)]
 
     def _feeds(self, gap: Gap) -> list[FeedKey]:
         """Return the feeds that a gap is about and that have a history; `*` means every symbol."""
@@ -150,13 +154,13 @@ class Healer:
             return [FeedKey(gap.symbol, gap.channel, timeframe)]
         return [feed for feed in self._collector.feeds if feed.channel == gap.channel]
 
-    async def _each(self, gap: Gap, feed: FeedKey, span: Span) -> Verdict | None:
+    async def _of_feed(self, gap: Gap, feed: FeedKey, parts: Sequence[Part]) -> Sequence[Verdict | None]:
+        """Return what became of one feed's part of each gap; `gap` is the newest of them."""
         if feed.channel == "candle":
-            return await self._repair.candles(feed, span)
-        again = gap.symbol == "*" or gap.reason.startswith(OWN_LOSS)
+            return [await self._repair.candles(feed, part.span) for part in parts]
         if self._is_urgent(gap):
-            return await self._repair.trades_by_reach(feed.symbol, span, again=again)
-        return await self._repair.trades_by_volume(feed.symbol, span, again=again)
+            return await self._repair.trades_by_reach(feed.symbol, parts)
+        return await self._repair.trades_by_volume(feed.symbol, parts)
 
     def _said(self, gap: Gap, verdict: Verdict) -> Iterator[Gap]:
         """Word a verdict. Where only a part cannot be had, that part is told as gaps of its own."""
@@ -182,6 +186,16 @@ def _cover(gaps: list[Gap]) -> Span:
     ends = [gap.to_ts if gap.to_ts is not None else gap.ts for gap in gaps]
     first, last = min(int(gap.from_id or 0) for gap in gaps), max(int(gap.to_id or 0) for gap in gaps)
     return Span(min(starts), max(ends), str(first), str(last))
+
+
+def _is_own_loss(gap: Gap) -> bool:
+    """Whether what is missing may count as published here: it was lost later."""
+    return gap.symbol == "*" or gap.reason.startswith(OWN_LOSS)
+
+
+def _worst(verdicts: Sequence[Verdict | None]) -> Verdict | None:
+    """Return what keeps a gap from being filled in all of its feeds, if anything does."""
+    return next((verdict for verdict in verdicts if verdict is None or verdict.state != "filled"), verdicts[0])
 
 
 def _end(gap: Gap) -> int:

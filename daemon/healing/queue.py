@@ -12,6 +12,7 @@ from bus import metrics
 from bus.clock import Clock
 from bus.events import Gap
 from bus.handler import StateStore
+from daemon.healing.checks import MINUTE
 from daemon.resilience.backoff import Backoff
 
 LONGEST_PAUSE: Final = 600.0
@@ -131,21 +132,45 @@ class GapQueue:
 
 
 def _together(newest: Gap, ready: Iterable[Gap]) -> list[Gap]:
-    """Return a gap and those of the same trades near it: one page of history reaches over all, or a few small ones."""
-    if newest.channel != "trade" or not (newest.from_id and newest.to_id):
+    """Return a gap and those of the same trades that are healed with it at no cost: near it by id, or by time."""
+    if newest.channel != "trade":
         return [newest]
-    first, last = int(newest.from_id), int(newest.to_id)
-    others = sorted(
-        ((int(gap.from_id), int(gap.to_id), gap)
-         for gap in ready
-         if gap is not newest and gap.symbol == newest.symbol and gap.channel == "trade" and gap.from_id and gap.to_id),
-        key=lambda other: -other[1],
-    )  # fmt: skip
+    others = [gap for gap in ready if gap is not newest and (gap.symbol, gap.channel) == (newest.symbol, "trade")]
+    if newest.from_id and newest.to_id:
+        return _one_page(newest, int(newest.from_id), int(newest.to_id), others)
+    return _same_minutes(newest, others)
+
+
+def _one_page(newest: Gap, first: int, last: int, others: Iterable[Gap]) -> list[Gap]:
+    """Return a gap and those that one page of history reaches over with it, or a few small ones."""
+    known = [(int(gap.from_id), int(gap.to_id), gap) for gap in others if gap.from_id and gap.to_id]
     found = [newest]
-    for start, end, gap in others:
+    for start, end, gap in sorted(known, key=lambda other: -other[1]):
         if last - min(first, start) >= PAGE or len(found) >= MOST_TOGETHER:
             break
         if end <= last:
             first = min(first, start)
             found.append(gap)
     return found
+
+
+def _same_minutes(newest: Gap, others: Iterable[Gap]) -> list[Gap]:
+    """Return a gap without ids, whose minutes are refetched as a whole, and those that lie in the same minutes."""
+    found = [newest]
+    if (newest_minutes := _minutes(newest)) is None:
+        return found
+    first, _ = newest_minutes
+    known = [(minutes, gap) for gap in others if (minutes := _minutes(gap)) is not None]
+    for (start, end), gap in sorted(known, key=lambda other: -other[0][1]):
+        if end < first or len(found) >= MOST_TOGETHER:
+            break
+        first = min(first, start)
+        found.append(gap)
+    return found
+
+
+def _minutes(gap: Gap) -> tuple[int, int] | None:
+    """Return the first and last minute of a gap whose ends are known by time alone."""
+    if gap.from_id or gap.to_id or gap.from_ts is None or gap.to_ts is None:
+        return None
+    return gap.from_ts // MINUTE, gap.to_ts // MINUTE

@@ -20,6 +20,16 @@ class Verdict(msgspec.Struct, frozen=True):
     missing: Sequence[tuple[int, int]] = ()
 
 
+class Part(msgspec.Struct, frozen=True):
+    """One gap's part of the trades that are refetched by time.
+
+    `again`: what has been published before is published again, since it may have been lost on its way.
+    """
+
+    span: Span
+    again: bool = False
+
+
 class Repair:
     """Refetches with one exchange's collector. All raise ExchangeUnavailable, RequestRefused and MalformedFrame."""
 
@@ -36,45 +46,39 @@ class Repair:
         async for trades in self._trades(symbol, span):
             check.take(trades)
             wanted = [trade for trade in trades if any(first <= int(trade.id) <= last for first, last in ranges)]
-            await self._publish(wanted, span, again=True)
+            for trade in wanted:
+                self._collector.fresh(trade)  # what comes of it by the stream is known from now on
+            await self._collector.publish(wanted)
         return [_verdict(first, last, check.missing(first, last)) for first, last in ranges]
 
-    async def trades_by_volume(self, symbol: str, span: Span, *, again: bool = False) -> Verdict:
-        """Refetch whole minutes of trades: complete when they add up to the exchange's own candles.
+    async def trades_by_volume(self, symbol: str, parts: Sequence[Part]) -> list[Verdict]:
+        """Refetch whole minutes of trades: a part is complete when its minutes add up to the exchange's own candles.
 
-        Those within the span are published; with `again` also what has been published before.
+        Those within a part are published. The parts' minutes follow on one another.
         """
-        start, end = span.start // MINUTE * MINUTE, -(-(span.end + 1) // MINUTE) * MINUTE
-        minutes = Span(start, end - 1)
+        minutes = _minutes([part.span for part in parts])
         check = VolumeCheck()
         async for trades in self._trades(symbol, minutes):
             check.take(trades)
-            await self._publish(trades, span, again=again)
-        said = f"{check.count} trades of {(end - start) // MINUTE} minutes from the exchange's history"
+            await self._publish_parts(trades, parts)
         try:
             bars = FeedKey(symbol, "candle", "1m")
             candles = [candle async for page in self._candles(bars, minutes) for candle in page]
         except RequestRefused as error:
-            return Verdict("filled", f"{said}, not verified: {error}")
-        if differing := check.differing(candles):
-            return Verdict("unfillable", f"{said}; in {len(differing)} of them they do not add up to its candles")
-        return Verdict("filled", f"{said}, adding up to its candles")
+            return [Verdict("filled", f"{_said(check, part)}, not verified: {error}") for part in parts]
+        differing = check.differing(candles)
+        return [_added_up(check, part, differing) for part in parts]
 
-    async def trades_by_reach(self, symbol: str, span: Span, *, again: bool = False) -> Verdict | None:
-        """Refetch the newest trades: complete when they begin before the span and reach its end, else None.
+    async def trades_by_reach(self, symbol: str, parts: Sequence[Part]) -> list[Verdict | None]:
+        """Refetch the newest trades: a part is complete when they begin before it and reach its end, else None.
 
-        Those within the span are published either way; `again` as above.
+        Those within a part are published either way.
         """
-        older = newer = False
-        count = 0
-        async for trades in self._trades(symbol, Span(0, span.end)):
-            times = [trade.ts for trade in trades if trade.ts is not None]
-            older |= any(time < span.start for time in times)
-            newer |= any(time >= span.end for time in times)
-            count += sum(time >= span.start for time in times)
-            await self._publish(trades, span, again=again)
-        said = f"{count} trades from the newest ones of the exchange, which reach back beyond it"
-        return Verdict("filled", said) if older and newer else None
+        times: list[int] = []
+        async for trades in self._trades(symbol, Span(0, max(part.span.end for part in parts))):
+            times += [trade.ts for trade in trades if trade.ts is not None]
+            await self._publish_parts(trades, parts)
+        return [_reached(times, part.span) for part in parts]
 
     async def candles(self, feed: FeedKey, span: Span) -> Verdict:
         """Refetch candles: complete when the exchange's history reaches over the span.
@@ -101,10 +105,44 @@ class Repair:
         async for page in self._collector.history(feed, span):
             yield [event for event in page if isinstance(event, Candle)]
 
-    async def _publish(self, trades: Sequence[Trade], span: Span, *, again: bool = False) -> None:
-        """Publish those of a span; what has been published before only when that is wanted."""
-        within = [trade for trade in trades if span.first_id or span.start <= (trade.ts or span.start) <= span.end]
-        await self._collector.publish([trade for trade in within if self._collector.fresh(trade) or again])
+    async def _publish_parts(self, trades: Sequence[Trade], parts: Sequence[Part]) -> None:
+        """Publish those of the parts; what has been published before only where that is wanted."""
+        wanted = []
+        for trade in trades:
+            within = [part for part in parts if _is_within(trade, part.span)]
+            if within and (self._collector.fresh(trade) or any(part.again for part in within)):
+                wanted.append(trade)
+        await self._collector.publish(wanted)
+
+
+def _is_within(trade: Trade, span: Span) -> bool:
+    return trade.ts is None or span.first_id is not None or span.start <= trade.ts <= span.end
+
+
+def _minutes(spans: Sequence[Span]) -> Span:
+    """Return the whole minutes that spans lie in."""
+    start, end = min(span.start for span in spans), max(span.end for span in spans)
+    return Span(start // MINUTE * MINUTE, -(-(end + 1) // MINUTE) * MINUTE - 1)
+
+
+def _said(check: VolumeCheck, part: Part) -> str:
+    minutes = _minutes([part.span])
+    count = (minutes.end + 1 - minutes.start) // MINUTE
+    return f"{check.count(minutes.start, minutes.end)} trades of {count} minutes from the exchange's history"
+
+
+def _added_up(check: VolumeCheck, part: Part, differing: Sequence[int]) -> Verdict:
+    minutes, said = _minutes([part.span]), _said(check, part)
+    if wrong := sum(minutes.start <= minute <= minutes.end for minute in differing):
+        return Verdict("unfillable", f"{said}; in {wrong} of them they do not add up to its candles")
+    return Verdict("filled", f"{said}, adding up to its candles")
+
+
+def _reached(times: Sequence[int], span: Span) -> Verdict | None:
+    if not (any(time < span.start for time in times) and any(time >= span.end for time in times)):
+        return None
+    count = sum(span.start <= time <= span.end for time in times)
+    return Verdict("filled", f"{count} trades from the newest ones of the exchange, which reach back beyond it")
 
 
 def _verdict(first: int, last: int, missing: Sequence[tuple[int, int]]) -> Verdict:

@@ -119,6 +119,35 @@ async def test_what_was_lost_after_it_had_been_received_is_published_again():
     assert {trade.ts for trade in healing.exchange.published} == {minute}
 
 
+class Minutes(Exchange):
+    """A collector whose history is one trade a second, with candles."""
+
+    async def history(self, feed: FeedKey, span: Span) -> AsyncIterator[list]:
+        if feed.channel == "trade":
+            self.asked.append((span.start, span.end))
+            times = range(-(-span.start // SECOND) * SECOND, span.end + 1, SECOND)
+            yield [Trade("x", "A/B", ts, ts, "backfill", str(ts // SECOND), "1", "1", "buy") for ts in times]
+            return
+        for opened in range(span.start, span.end, MINUTE):
+            rest = [None, opened, "backfill", "1m", opened, "1", "1", "1", "1", "60", None]
+            yield [Candle("x", "A/B", *rest, closed=True)]
+
+
+async def test_gaps_of_a_minute_without_ids_cost_one_look_at_its_trades():
+    healing = Healing(lambda _: None, gaps=0)
+    exchange = Minutes(lambda _: None)
+    healing.healer = Healer(exchange, healing.queue, NoLedger(), healing.bus, healing.clock)
+    minute = (healing.clock.now() - 3_600 * SECOND) // MINUTE * MINUTE
+    starts = [minute + second * SECOND for second in range(0, 60, 6)]
+    gaps = [Gap(ts, f"g{ts}", "x", "A/B", "trade", ts, ts + SECOND, None, None, "open", "cut off") for ts in starts]
+    async with healing:
+        await healing.queue.note(gaps)
+        await healing.pass_by(3)
+    assert sorted(healing.said("filled")) == sorted(gap.id for gap in gaps)
+    assert exchange.asked == [(minute, minute + MINUTE - 1)]
+    assert sorted(trade.ts for trade in exchange.published) == sorted([*starts, *(ts + SECOND for ts in starts)])
+
+
 class Newest(Exchange):
     """A collector whose history is what was traded in the last `reach` seconds, one trade a second."""
 

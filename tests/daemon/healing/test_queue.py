@@ -75,6 +75,31 @@ def test_neighbours_are_healed_with_the_newest_by_one_request():
     assert [gap.id for gap in together] == ["newest", "nearer", "near", "at the end of a page"]
 
 
+def by_time(name: str, start: int, end: int, symbol: str = "BTC/USDT", channel: str = "trade") -> Gap:
+    return Gap(5, name, "binance", symbol, channel, start * SECOND, end * SECOND, None, None, "open", "cut off")
+
+
+def test_gaps_in_the_same_minutes_are_healed_with_the_newest():
+    queue = Waiting().queue
+    asyncio.run(
+        queue.note(
+            [
+                by_time("newest", 605, 610),
+                by_time("same minute", 600, 601),
+                by_time("begins before", 530, 604),
+                by_time("in the minutes of that", 482, 483),
+                by_time("before them", 470, 479),
+                by_time("other", 605, 606, symbol="ETH/USDT"),
+                by_time("candle", 605, 606, channel="candle"),
+                by_id("by id", 606, 607),
+                Gap(5, "endless", "binance", "BTC/USDT", "trade", 600 * SECOND, None, None, None, "open", "cut off"),
+            ]
+        )
+    )
+    together = asyncio.run(queue.next())
+    assert [gap.id for gap in together] == ["newest", "same minute", "begins before", "in the minutes of that"]
+
+
 def test_a_page_has_an_end():
     queue = Waiting().queue
     asyncio.run(queue.note([by_id(str(number), number, number) for number in range(10_000, 13_000, 50)]))

@@ -14,7 +14,7 @@ from bus.events import Candle, Trade
 from daemon.exchanges.base import FeedKey, Span
 from daemon.exchanges.duplicates import IdFilter
 from daemon.healing.checks import MINUTE
-from daemon.healing.repair import Repair
+from daemon.healing.repair import Part, Repair
 
 T0 = 1_723_161_240 * SECOND
 ALL = Span(T0, T0 + 3 * MINUTE - 1)
@@ -94,8 +94,9 @@ def volume(numbers) -> str:
     return str(sum((Decimal(trade(number).amount) for number in numbers), Decimal()))
 
 
-def by_volume(history: History, span: Span, **options):
-    return asyncio.run(Repair(history).trades_by_volume("A/B", span, **options))
+def by_volume(history: History, span: Span, *, again: bool = False):
+    (verdict,) = asyncio.run(Repair(history).trades_by_volume("A/B", [Part(span, again=again)]))
+    return verdict
 
 
 def test_by_volume_whole_minutes_are_checked_and_those_in_the_span_published():
@@ -106,6 +107,21 @@ def test_by_volume_whole_minutes_are_checked_and_those_in_the_span_published():
     assert verdict.state == "filled"
     assert "adding up" in verdict.reason
     assert history.ids() == [65, 66, 67, 68, 69, 71, 72, 73, 74, 75]
+
+
+def test_by_volume_several_parts_are_healed_together_and_judged_by_their_own_minutes():
+    trades = [trade(number) for number in range(180) if number != 130]
+    bars = [bar(minute, volume(range(60 * minute, 60 * minute + 60))) for minute in range(3)]
+    history = History(trades, bars, published=[5, 61, 100])
+    spans = [(125, 126), (99, 101), (58, 62), (60, 61), (5, 6)]
+    parts = [Part(Span(T0 + start * SECOND, T0 + end * SECOND), again=start == 60) for start, end in spans]
+    verdicts = asyncio.run(Repair(history).trades_by_volume("A/B", parts))
+    assert history.ids() == [6, 58, 59, 60, 61, 62, 99, 101, 125, 126]
+    assert [verdict.state for verdict in verdicts] == ["unfillable", "filled", "filled", "filled", "filled"]
+    assert [verdict.reason.partition(" from")[0] for verdict in verdicts] == [
+        "59 trades of 1 minutes", "60 trades of 1 minutes", "120 trades of 2 minutes", "60 trades of 1 minutes",
+        "60 trades of 1 minutes",
+    ]  # fmt: skip
 
 
 def test_by_volume_a_minute_that_does_not_add_up_cannot_be_healed():
@@ -148,6 +164,9 @@ def test_by_reach_the_newest_trades_are_all_that_was_missed_where_they_begin_bef
     first, last, complete
 ):
     history = History([trade(number) for number in range(first, last + 1)], published=[*range(11), 20], page=100)
-    verdict = asyncio.run(Repair(history).trades_by_reach("A/B", Span(trade(10).ts, trade(20).ts)))
-    assert (verdict is not None and verdict.state == "filled") == complete
+    parts = [Part(Span(trade(10).ts, trade(20).ts)), Part(Span(trade(15).ts, trade(16).ts))]
+    whole, within = asyncio.run(Repair(history).trades_by_reach("A/B", parts))
+    assert (whole is not None and whole.state == "filled") == complete
+    assert within is not None
+    assert within.reason.startswith("2 trades")
     assert history.ids() == [number for number in range(11, 20) if first <= number <= last]
