@@ -19,7 +19,7 @@ from daemon.exchanges.binance_messages import (
     TradeMessage,
     nanoseconds,
 )
-from daemon.exchanges.decimals import check, check_levels, is_zero, sound_quote, sound_trade
+from daemon.exchanges.decimals import check, is_zero, sound_quote, sound_trade
 from daemon.exchanges.symbols import split
 
 
@@ -84,7 +84,7 @@ class Binance(BinanceFamily):
         """Return the URL for combined streams, which are subscribed to by message."""
         return f"{websocket.rstrip('/')}/stream"
 
-    def _trade(self, m: TradeMessage[str], recv: int, *, plain: bool = False) -> Events:
+    def _trade(self, m: TradeMessage[str, str], recv: int, *, plain: bool = False) -> Events:
         market = self.markets.get(m.s) or self.market(m.s)
         if not sound_trade(m.p, m.q, plain=plain):
             raise MalformedFrame(f"price {m.p!r} or amount {m.q!r} is not a plain decimal above 0")
@@ -94,7 +94,7 @@ class Binance(BinanceFamily):
         side: Side = "sell" if m.m else "buy"
         return [Trade(self.name, market.symbol, ts, recv, self.source, str(m.t), m.p, m.q, side)]
 
-    def _book_ticker(self, m: BookTickerMessage[str], recv: int, *, plain: bool = False) -> Events:
+    def _book_ticker(self, m: BookTickerMessage[str, str], recv: int, *, plain: bool = False) -> Events:
         market = self.markets.get(m.s) or self.market(m.s)
         newest, number = market.quotes, m.u
         if number <= newest.at and newest.repeats(number, recv):
@@ -122,11 +122,10 @@ class Binance(BinanceFamily):
             )
         ]  # fmt: skip
 
-    def _depth(self, m: DepthMessage[str], recv: int, *, plain: bool = False) -> Events:
+    def _depth(self, m: DepthMessage, recv: int) -> Events:
         market = self.markets.get(m.s) or self.market(m.s)
         if m.u < m.U:
             raise MalformedFrame(f"depth update ends at {m.u}, before it begins at {m.U}")
-        check_levels(m.b, m.a, plain=plain)
         ts, book = nanoseconds(m.E), market.book
         before = book.last_id
         events: Events = [
@@ -139,7 +138,7 @@ class Binance(BinanceFamily):
         return events
 
 
-def _sides(m: BookTickerMessage[str] | DayTickerMessage) -> tuple[str | None, str | None, str | None, str | None]:
+def _sides(m: BookTickerMessage[str, str] | DayTickerMessage) -> tuple[str | None, str | None, str | None, str | None]:
     """Return best bid and ask with sizes; a side that is 0 in both is empty. Raises MalformedFrame."""
     return *_side(m.b, m.B), *_side(m.a, m.A)
 

@@ -22,7 +22,7 @@ from daemon.exchanges.base import (
     Translated,
     by_status,
 )
-from daemon.exchanges.binance_frames import DIGITS, LEVEL, PREFIX, PREFIX_LENGTH, Decoders, kind_of, notice_of
+from daemon.exchanges.binance_frames import AMOUNTS, DIGITS, PREFIX, PREFIX_LENGTH, Decoders, kind_of, notice_of
 from daemon.exchanges.binance_market import Market
 from daemon.exchanges.binance_messages import TIMEFRAMES, AggregateTradeMessage, Combined, KlineMessage, nanoseconds
 from daemon.exchanges.decimals import check, sound_trade
@@ -32,7 +32,8 @@ Decode: TypeAlias = Callable[[bytes], Combined[Any]]
 Handle: TypeAlias = Callable[..., Events]
 """Takes a message and its receive time; for frequent ones also whether its decimals are known to be `plain`."""
 
-LONGEST_FORM: Final = 400
+LONGEST_OF_FORM: Final = 256
+"""Bytes of a frame beyond which its form is not looked at: those that come very often are short, but for books."""
 MOST_FORMS: Final = 50_000
 """Forms that are remembered: some ten for each symbol."""
 
@@ -57,7 +58,7 @@ class BinanceFamily(Exchange):
         self._symbols: dict[str, str] = {}
         self.markets: dict[str, Market] = {}
         self._forms: dict[bytes, tuple[Decode, Handle]] = {}
-        self._routes: dict[bytes, tuple[Decode, Handle, Decode | None]] = {}
+        self._routes: dict[bytes, tuple[Decode, Handle, str]] = {}
         self._handlers: dict[str, Handle] = {
             "aggTrade": self._aggregate_trade,
             "kline": self._kline,
@@ -138,9 +139,8 @@ class BinanceFamily(Exchange):
         decimals are plain. What does not fit is looked at in full.
         """
         try:
-            form = frame.translate(None, DIGITS)
-            known = self._forms.get(form) or self._forms.get(form.replace(LEVEL, b""))
-            if known is not None:
+            short = len(frame) <= LONGEST_OF_FORM
+            if short and (known := self._forms.get(frame.translate(None, DIGITS))) is not None:
                 try:
                     message = known[0](frame)
                 except _UNDECODABLE:
@@ -156,17 +156,18 @@ class BinanceFamily(Exchange):
             events = route[1](message.data, recv)
         except _UNDECODABLE as error:
             raise MalformedFrame(f"{said(error)}"[:200]) from error
-        if (dotted := route[2]) is not None and b'""' not in form:
-            self._learn(form.replace(LEVEL, b""), dotted, route[1])
+        if short and route[2] in AMOUNTS:
+            self._learn(frame.translate(None, DIGITS), route[2], message.data, route[1])
         return events
 
-    def _learn(self, form: bytes, decode: Decode, handler: Handle) -> None:
+    def _learn(self, form: bytes, kind: str, message: Any, handler: Handle) -> None:
         """Remember the form of a frame that was found sound in full."""
-        if len(form) > LONGEST_FORM:
+        whole = not any("." in amount for amount in AMOUNTS[kind](message))
+        if not whole and b'""' in form:
             return
         if len(self._forms) >= MOST_FORMS:
             self._forms.clear()
-        self._forms[form] = decode, handler
+        self._forms[form] = (self.decoders.whole if whole else self.decoders.dotted)[kind], handler
 
     def _unrouted(self, raw: bytes, recv: int) -> Events:
         """Find out what a frame is; a stream that is met for the first time gets its route."""
@@ -180,12 +181,12 @@ class BinanceFamily(Exchange):
             self.notices.append(notice_of(kind, payload))
             return []
         if not combined:
-            return handler(self.decoders.plain[kind].decode(raw), recv)
-        decode, dotted = self.decoders.combined[kind].decode, self.decoders.dotted.get(kind)
+            return handler(self.decoders.plain[kind](raw), recv)
+        decode = self.decoders.combined[kind]
         events = handler(decode(raw).data, recv)
         if raw.startswith(PREFIX):
             beginning = raw[: raw.find(b'"', PREFIX_LENGTH)]
-            self._routes[beginning] = decode, handler, dotted and dotted.decode
+            self._routes[beginning] = decode, handler, kind
         return events
 
     def market(self, native: str) -> Market:
@@ -202,7 +203,7 @@ class BinanceFamily(Exchange):
             market = begun = self.markets[native] = Market(symbol, ask, linked=self.linked)
         return market
 
-    def _aggregate_trade(self, m: AggregateTradeMessage[str], recv: int, *, plain: bool = False) -> Events:
+    def _aggregate_trade(self, m: AggregateTradeMessage[str, str], recv: int, *, plain: bool = False) -> Events:
         market = self.markets.get(m.s) or self.market(m.s)
         if not sound_trade(m.p, m.q, plain=plain):
             raise MalformedFrame(f"price {m.p!r} or amount {m.q!r} is not a plain decimal above 0")

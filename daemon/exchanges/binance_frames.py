@@ -1,13 +1,14 @@
 """What kind of frame Binance sent, and which decoder reads it."""
 
-from collections.abc import Mapping
-from typing import Any, Final
+import re
+from collections.abc import Callable, Mapping
+from typing import Any, Final, TypeAlias
 
 import msgspec
 
 from daemon.exchanges import binance_messages as messages
 from daemon.exchanges.base import Notice
-from daemon.exchanges.decimals import Dotted, Number
+from daemon.exchanges.decimals import SIDE, Dotted, Number, check_levels
 
 PREFIX: Final = b'{"stream":"'
 """How a combined frame begins; the stream's name follows."""
@@ -16,35 +17,67 @@ PREFIX_LENGTH: Final = len(PREFIX)
 
 DIGITS: Final = b"0123456789"
 """A frame without these is its form. Frames of one form differ in nothing but digits: where one has a plain decimal
-with a dot, all have digits and one dot."""
-LEVEL: Final = b'[".","."],'
-"""A level in a book's form, which is left out of it: but for the last one of a side, any number of them may come."""
+with a dot, all have digits and one dot, and where one has a whole number, all have digits or nothing."""
+AMOUNTS: Final[Mapping[str, Callable[[Any], tuple[str, ...]]]] = {
+    "trade": lambda m: (m.q,),
+    "aggTrade": lambda m: (m.q,),
+    "bookTicker": lambda m: (m.B, m.A),
+}
+"""The amounts of the messages that come very often and are short, by event type."""
+
+Decode: TypeAlias = Callable[[bytes], Any]
+
+_sound: Final = re.compile(rf'[^[]++(?<="b":){SIDE},"a":{SIDE}[^][]*+'.encode()).fullmatch
+"""A book message with sound levels alone: `check_levels` takes twice as long."""
 
 
 class Decoders:
-    """Typed decoders by event type, of raw frames and of combined ones; `dotted` is for frames of a known form."""
+    """Typed decoders by event type, of raw frames and of combined ones; they raise MsgspecError and MalformedFrame.
+
+    `dotted` and `whole` are for frames of a known form: with prices that have a dot, and amounts that have one or none.
+    """
 
     def __init__(self, kinds: Mapping[str, Any], frequent: Mapping[str, Any]) -> None:
-        """`kinds`: the message of each event type; `frequent`: likewise, generic in how their decimals look."""
-        kinds = {**kinds, **{kind: message[Number] for kind, message in frequent.items()}}
-        self.dotted: dict[str, msgspec.json.Decoder[messages.Combined[Any]]] = {
-            kind: msgspec.json.Decoder(messages.Combined[message[Dotted]])  # type: ignore[valid-type] # as below
-            for kind, message in frequent.items()
-        }
-        self.plain = {kind: msgspec.json.Decoder(message) for kind, message in kinds.items()}
-        self.combined: dict[str, msgspec.json.Decoder[messages.Combined[Any]]] = {
-            kind: msgspec.json.Decoder(messages.Combined[message])  # type: ignore[valid-type] # a type only at run time
-            for kind, message in kinds.items()
-        }
+        """`kinds`: the message of each event type; `frequent`: likewise, generic in how prices and amounts look."""
+        kinds = {**kinds, **{kind: message[Number, Number] for kind, message in frequent.items()}}
+        self.plain: dict[str, Decode] = {kind: msgspec.json.Decoder(message).decode for kind, message in kinds.items()}
+        self.combined = _combined(kinds)
+        self.plain["depthUpdate"] = _checked(self.plain["depthUpdate"], lambda book: book)
+        self.combined["depthUpdate"] = _checked(self.combined["depthUpdate"], lambda combined: combined.data)
+        self.dotted = _combined({kind: message[Dotted, Dotted] for kind, message in frequent.items()})
+        self.whole = _combined({kind: message[Dotted, Number] for kind, message in frequent.items()})
+
+
+def _combined(kinds: Mapping[str, Any]) -> dict[str, Decode]:
+    return {
+        kind: msgspec.json.Decoder(messages.Combined[message]).decode  # type: ignore[valid-type] # only at run time
+        for kind, message in kinds.items()
+    }
+
+
+def _checked(decode: Decode, book_of: Callable[[Any], Any]) -> Decode:
+    """Return what decodes a book message and checks its levels; `book_of` takes the book out of the message."""
+
+    def checked(raw: bytes) -> Any:
+        message = decode(raw)
+        if _sound(raw) is None:
+            book = book_of(message)
+            check_levels(book.b, book.a)
+        return message
+
+    return checked
 
 
 SPOT: Final = Decoders(
-    {"24hrTicker": messages.DayTickerMessage, "kline": messages.KlineMessage},
+    {
+        "24hrTicker": messages.DayTickerMessage,
+        "depthUpdate": messages.DepthMessage,
+        "kline": messages.KlineMessage,
+    },
     {
         "trade": messages.TradeMessage,
         "aggTrade": messages.AggregateTradeMessage,
         "bookTicker": messages.BookTickerMessage,
-        "depthUpdate": messages.DepthMessage,
     },
 )
 _KIND_BY_STREAM: Final = {

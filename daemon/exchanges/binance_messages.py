@@ -10,7 +10,7 @@ from msgspec import Meta, Struct
 
 from bus.clock import MICROSECOND, MILLISECOND
 from bus.errors import MalformedFrame
-from daemon.exchanges.decimals import MAX_LEVELS, Levels, Number
+from daemon.exchanges.decimals import Levels, Number
 
 Id: TypeAlias = Annotated[int, Meta(ge=0, le=2**63 - 1)]
 Time: TypeAlias = Annotated[int, Meta(gt=0, lt=9_200_000_000_000_000)]
@@ -33,8 +33,10 @@ def nanoseconds(time: int) -> int:
 
 
 Payload = TypeVar("Payload")
-N = TypeVar("N", bound=str)
-"""How decimals look in a message that comes very often: `Number`, or `Dotted` where that is known."""
+P = TypeVar("P", bound=str)
+"""How prices look in a message that comes very often: `Number`, or `Dotted` where that is known."""
+A = TypeVar("A", bound=str)
+"""How amounts look in it."""
 
 
 class Combined(Struct, Generic[Payload], gc=False):
@@ -43,7 +45,7 @@ class Combined(Struct, Generic[Payload], gc=False):
     data: Payload
 
 
-class TradeMessage(Struct, Generic[N], gc=False):
+class TradeMessage(Struct, Generic[P, A], gc=False):
     """`<symbol>@trade`, section "Trade Streams".
 
     {"e":"trade","E":1672515782136,"s":"BNBBTC","t":12345,"p":"0.001","q":"100","T":1672515782136,"m":true,"M":true}
@@ -52,13 +54,13 @@ class TradeMessage(Struct, Generic[N], gc=False):
     e: Literal["trade"]
     s: str
     t: Id
-    p: N
-    q: N
+    p: P
+    q: A
     T: Time
     m: bool
 
 
-class AggregateTradeMessage(Struct, Generic[N], gc=False):
+class AggregateTradeMessage(Struct, Generic[P, A], gc=False):
     """`<symbol>@aggTrade`, section "Aggregate Trade Streams": the fills of one taker order at one price.
 
     {"e":"aggTrade","E":1672515782136,"s":"BNBBTC","a":12345,"p":"0.001","q":"100","f":100,"l":105,
@@ -68,15 +70,15 @@ class AggregateTradeMessage(Struct, Generic[N], gc=False):
     e: Literal["aggTrade"]
     s: str
     a: Id
-    p: N
-    q: N
+    p: P
+    q: A
     f: Id
     l: Id  # noqa: E741 # Binance's name
     T: Time
     m: bool
 
 
-class BookTickerMessage(Struct, Generic[N], gc=False):
+class BookTickerMessage(Struct, Generic[P, A], gc=False):
     """`<symbol>@bookTicker`, section "Individual Symbol Book Ticker Streams". It has no type and no time.
 
     {"u":400900217,"s":"BNBUSDT","b":"25.35190000","B":"31.21000000","a":"25.36520000","A":"40.66000000"}
@@ -84,10 +86,10 @@ class BookTickerMessage(Struct, Generic[N], gc=False):
 
     u: Id
     s: str
-    b: N
-    B: N
-    a: N
-    A: N
+    b: P
+    B: A
+    a: P
+    A: A
 
 
 class DayTickerMessage(Struct, gc=False):
@@ -113,7 +115,7 @@ class DayTickerMessage(Struct, gc=False):
     q: Number
 
 
-class DepthMessage(Struct, Generic[N], gc=False):
+class DepthMessage(Struct, gc=False):
     """`<symbol>@depth@100ms`, section "Diff. Depth Stream".
 
     {"e":"depthUpdate","E":1672515782136,"s":"BNBBTC","U":157,"u":160,"b":[["0.0024","10"]],"a":[["0.0026","100"]]}
@@ -124,8 +126,8 @@ class DepthMessage(Struct, Generic[N], gc=False):
     s: str
     U: Id
     u: Id
-    b: Annotated[list[tuple[N, N]], Meta(max_length=MAX_LEVELS)]
-    a: Annotated[list[tuple[N, N]], Meta(max_length=MAX_LEVELS)]
+    b: Levels
+    a: Levels
 
 
 class Kline(Struct, gc=False):

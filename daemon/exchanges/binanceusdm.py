@@ -18,7 +18,7 @@ from daemon.exchanges.binance_family import BinanceFamily, Events, Handle
 from daemon.exchanges.binance_frames import Decoders
 from daemon.exchanges.binance_messages import AggregateTradeMessage, KlineMessage, nanoseconds
 from daemon.exchanges.binance_rest import RENAMED, Api, renamed
-from daemon.exchanges.decimals import check, check_levels, is_zero, sound_quote, sound_trade
+from daemon.exchanges.decimals import check, is_zero, sound_quote, sound_trade
 from daemon.exchanges.duplicates import Newest
 from daemon.exchanges.symbols import split
 
@@ -60,6 +60,7 @@ class BinanceUsdm(BinanceFamily):
     decoders: ClassVar[Decoders] = Decoders(
         {
             "24hrTicker": messages.DayTickerMessage,
+            "depthUpdate": messages.DepthMessage,
             "kline": KlineMessage,
             "markPriceUpdate": messages.MarkPriceMessage,
             "forceOrder": messages.ForceOrderMessage,
@@ -68,7 +69,6 @@ class BinanceUsdm(BinanceFamily):
             "trade": messages.TradeMessage,
             "aggTrade": AggregateTradeMessage,
             "bookTicker": messages.BookTickerMessage,
-            "depthUpdate": messages.DepthMessage,
         },
     )
     endpoints: ClassVar[Endpoints] = Endpoints("https://fapi.binance.com", "wss://fstream.binance.com")
@@ -174,7 +174,7 @@ class BinanceUsdm(BinanceFamily):
         return f"{websocket.rstrip('/')}/{path}/stream"
 
     # data
-    def _trade(self, m: messages.TradeMessage[str], recv: int, *, plain: bool = False) -> Events:
+    def _trade(self, m: messages.TradeMessage[str, str], recv: int, *, plain: bool = False) -> Events:
         market = self.markets.get(m.s) or self.market(m.s)
         ts = nanoseconds(m.T)
         if m.X != "MARKET":
@@ -193,7 +193,7 @@ class BinanceUsdm(BinanceFamily):
         side: Side = "sell" if m.m else "buy"
         return [Trade(self.name, market.symbol, ts, recv, self.source, str(m.t), m.p, m.q, side)]
 
-    def _book_ticker(self, m: messages.BookTickerMessage[str], recv: int, *, plain: bool = False) -> Events:
+    def _book_ticker(self, m: messages.BookTickerMessage[str, str], recv: int, *, plain: bool = False) -> Events:
         market = self.markets.get(m.s) or self.market(m.s)
         newest, number = market.quotes, m.u
         if number <= newest.at and newest.repeats(number, recv):
@@ -218,11 +218,10 @@ class BinanceUsdm(BinanceFamily):
             )
         ]  # fmt: skip
 
-    def _depth(self, m: messages.DepthMessage[str], recv: int, *, plain: bool = False) -> Events:
+    def _depth(self, m: messages.DepthMessage, recv: int) -> Events:
         market = self.markets.get(m.s) or self.market(m.s)
         if m.u < m.U or m.u < m.pu:
             raise MalformedFrame(f"depth update ends at {m.u}, before it begins at {m.U} or follows on {m.pu}")
-        check_levels(m.b, m.a, plain=plain)
         ts, book = nanoseconds(m.E), market.book
         before = book.last_id
         events: Events = [

@@ -4,15 +4,15 @@ Streams: https://developers.binance.com/docs/derivatives/usds-margined-futures/w
 REST: https://developers.binance.com/docs/derivatives/usds-margined-futures/market-data/rest-api
 """
 
-from typing import Annotated, Generic, Literal
+from typing import Generic, Literal
 
-from msgspec import Meta, Struct
+from msgspec import Struct
 
-from daemon.exchanges.binance_messages import Filter, Id, N, Time
-from daemon.exchanges.decimals import MAX_LEVELS, Number
+from daemon.exchanges.binance_messages import A, Filter, Id, P, Time
+from daemon.exchanges.decimals import Levels, Number
 
 
-class TradeMessage(Struct, Generic[N], gc=False):
+class TradeMessage(Struct, Generic[P, A], gc=False):
     """`<symbol>@trade`. `X` tells trades (MARKET) from fills of the insurance fund and of deleveraging (NA and others).
 
     {"e":"trade","E":1723161256322,"T":1723161256322,"s":"BTCUSDT","t":5266583935,"p":"61800.30","q":"0.006",
@@ -22,14 +22,14 @@ class TradeMessage(Struct, Generic[N], gc=False):
     e: Literal["trade"]
     s: str
     t: Id
-    p: N
-    q: N
+    p: P
+    q: A
     T: Time
     m: bool
     X: str = "MARKET"
 
 
-class BookTickerMessage(Struct, Generic[N], gc=False):
+class BookTickerMessage(Struct, Generic[P, A], gc=False):
     """`<symbol>@bookTicker`, "Individual Symbol Book Ticker Streams".
 
     {"e":"bookTicker","u":400900217,"E":1568014460893,"T":1568014460891,"s":"BNBUSDT","b":"25.35190000",
@@ -39,10 +39,10 @@ class BookTickerMessage(Struct, Generic[N], gc=False):
     u: Id
     E: Time
     s: str
-    b: N
-    B: N
-    a: N
-    A: N
+    b: P
+    B: A
+    a: P
+    A: A
 
 
 class DayTickerMessage(Struct, gc=False):
@@ -63,7 +63,7 @@ class DayTickerMessage(Struct, gc=False):
     q: Number
 
 
-class DepthMessage(Struct, Generic[N], gc=False):
+class DepthMessage(Struct, gc=False):
     """`<symbol>@depth@100ms`, "Diff. Book Depth Streams": `pu` is the `u` of the message before.
 
     {"e":"depthUpdate","E":123456789,"T":123456788,"s":"BTCUSDT","U":157,"u":160,"pu":149,"b":[["0.0024","10"]],
@@ -76,8 +76,8 @@ class DepthMessage(Struct, Generic[N], gc=False):
     U: Id
     u: Id
     pu: Id
-    b: Annotated[list[tuple[N, N]], Meta(max_length=MAX_LEVELS)]
-    a: Annotated[list[tuple[N, N]], Meta(max_length=MAX_LEVELS)]
+    b: Levels
+    a: Levels
 
 
 class MarkPriceMessage(Struct, gc=False):

@@ -10,7 +10,7 @@ import msgspec
 from msgspec import Struct
 
 from daemon.exchanges.bybit_messages import Id, Time
-from daemon.exchanges.decimals import AMOUNT, PRICE, Levels, check_levels
+from daemon.exchanges.decimals import SIDE, Levels, check_levels
 
 
 class BookData(Struct, gc=False):
@@ -34,10 +34,9 @@ class BookMessage(Struct, gc=False):
     cts: Time | None = None
 
 
-_SIDE: Final = rf'\[(?:\["{PRICE}","{AMOUNT}"\],?+)*+\]'
 _sound: Final = re.compile(
     r'\{"topic":"orderbook\.[0-9]++\.[A-Z0-9-]++","type":"(?:delta|snapshot)","ts":[0-9]++,"data":'
-    rf'\{{"s":"[A-Z0-9-]++","b":{_SIDE},"a":{_SIDE},"u":[0-9]++,"seq":[0-9]++\}},"cts":[0-9]++\}}'.encode()
+    rf'\{{"s":"[A-Z0-9-]++","b":{SIDE},"a":{SIDE},"u":[0-9]++,"seq":[0-9]++\}},"cts":[0-9]++\}}'.encode()
 ).fullmatch
 """The usual form, in which all are plain decimals and all prices above 0: `check_levels` takes twice as long."""
 _decode: Final = msgspec.json.Decoder(BookMessage).decode

@@ -25,6 +25,8 @@ PRICE: Final = r"(?:[1-9][0-9]*+|0(?=[.0]*[1-9]))(?:\.[0-9]++)?+"
 """A plain decimal above 0, as part of a pattern."""
 AMOUNT: Final = r"[0-9]++(?:\.[0-9]++)?+"
 """A plain decimal, as part of a pattern."""
+SIDE: Final = rf'\[(?:\["{PRICE}","{AMOUNT}"\],?+)*+\]'
+"""One side of what is JSON and a book message, where all of it is sound, as part of a pattern."""
 
 _PLAIN: Final = b"0123456789."
 _array: Final = msgspec.json.Decoder(list[float]).decode
@@ -60,19 +62,11 @@ def check(positive: Sequence[str], others: Sequence[str] = ()) -> None:
         raise MalformedFrame(f"not a plain decimal, or not above 0 where it must be: {named}")
 
 
-def check_levels(bids: Sequence[Level], asks: Sequence[Level], *, plain: bool = False) -> None:
-    """Raise MalformedFrame unless every price of a book exceeds 0 and every amount is a plain decimal.
-
-    `plain`: it is known already that all are plain decimals.
-    """
-    if not (_above_zero(bids) and _above_zero(asks) if plain else _sound_levels([*bids, *asks])):
+def check_levels(bids: Sequence[Level], asks: Sequence[Level]) -> None:
+    """Raise MalformedFrame unless every price of a book exceeds 0 and every amount is a plain decimal."""
+    if not _sound_levels([*bids, *asks]):
         named = ", ".join(map(repr, (*bids, *asks)[:8]))
         raise MalformedFrame(f"not all plain decimals, or not all prices above 0: {named}")
-
-
-def _above_zero(levels: Sequence[Level]) -> bool:
-    """Whether every price of plain levels exceeds 0, as one does that begins with another digit."""
-    return not levels or min(levels)[0] >= "1" or all(float(price) for price, _ in levels)
 
 
 def _sound_levels(levels: Sequence[Level]) -> bool:

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from types import ModuleType
 from typing import Any
 
+import binance_payloads as binance
 import bybit_payloads as bybit
 import okx_payloads as okx
 import pytest
@@ -12,7 +13,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from bus.errors import MalformedFrame
-from daemon.exchanges import bybit_books, okx_books
+from daemon.exchanges import binance_frames, bybit_books, okx_books
 
 NUMBERS = [
     "8476.98", "5", "0.01", "0.000", "0", "00.10", "007", "00", "0.", "1e5", "-1", "+1", "NaN", "", ".5", "5.", ".",
@@ -38,12 +39,19 @@ def of_bybit(bids: Side, asks: Side) -> str:
     return bybit.book(2, bids=bids, asks=asks).decode()
 
 
-EXCHANGES = pytest.mark.parametrize(("module", "frame"), [(okx_books, of_okx), (bybit_books, of_bybit)])
+def of_binance(bids: Side, asks: Side) -> str:
+    return binance.combined("bnbbtc@depth@100ms", binance.depth(b=bids, a=asks)).decode()
+
+
+EXCHANGES = pytest.mark.parametrize(
+    ("module", "frame"), [(okx_books, of_okx), (bybit_books, of_bybit), (binance_frames, of_binance)]
+)
 
 
 def outcome(module: ModuleType, text: str) -> Any:
+    read = module.SPOT.combined["depthUpdate"] if module is binance_frames else module.read
     try:
-        return module.read(text.encode())
+        return read(text.encode())
     except MalformedFrame:
         return "malformed"
     except ValueError:  # msgspec's among them; the translator makes it MalformedFrame
