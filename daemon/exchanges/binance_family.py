@@ -22,13 +22,21 @@ from daemon.exchanges.base import (
     Translated,
     by_status,
 )
-from daemon.exchanges.binance_frames import AMOUNTS, DIGITS, PREFIX, PREFIX_LENGTH, Decoders, kind_of, notice_of
+from daemon.exchanges.binance_frames import (
+    AMOUNTS,
+    DIGITS,
+    PREFIX,
+    PREFIX_LENGTH,
+    Decode,
+    Decoders,
+    kind_of,
+    notice_of,
+)
 from daemon.exchanges.binance_market import Market
-from daemon.exchanges.binance_messages import TIMEFRAMES, AggregateTradeMessage, Combined, KlineMessage, nanoseconds
+from daemon.exchanges.binance_messages import TIMEFRAMES, AggregateTradeMessage, KlineMessage, nanoseconds
 from daemon.exchanges.decimals import check, sound_trade
 
 Events: TypeAlias = list[Translated]
-Decode: TypeAlias = Callable[[bytes], Combined[Any]]
 Handle: TypeAlias = Callable[..., Events]
 """Takes a message and its receive time; for frequent ones also whether its decimals are known to be `plain`."""
 
