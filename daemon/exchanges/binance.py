@@ -97,10 +97,10 @@ class Binance(BinanceFamily):
     def _book_ticker(self, m: BookTickerMessage[str, str], recv: int, *, plain: bool = False) -> Events:
         market = self.markets.get(m.s) or self.market(m.s)
         newest, number = market.quotes, m.u
-        if number <= newest.at and newest.repeats(number, recv):
-            return self.duplicate("ticker")
         sound = sound_quote(m.b, m.B, m.a, m.A, plain=plain)
         bid, bid_size, ask, ask_size = (m.b, m.B, m.a, m.A) if sound else _sides(m)
+        if number <= newest.at and newest.repeats(number, recv):
+            return self.duplicate("ticker")
         newest.at, newest.recv = number, recv  # `reach` without a call
         return [Ticker(self.name, market.symbol, None, recv, self.source, bid, bid_size, ask, ask_size)]
 

@@ -38,7 +38,10 @@ from daemon.exchanges.decimals import check, sound_trade
 
 Events: TypeAlias = list[Translated]
 Handle: TypeAlias = Callable[..., Events]
-"""Takes a message and its receive time; for frequent ones also whether its decimals are known to be `plain`."""
+"""Takes a message and its receive time; for frequent ones also whether its decimals are known to be `plain`.
+
+Where they are not it checks them before anything else: a message that passes teaches its form.
+"""
 
 LONGEST_OF_FORM: Final = 256
 """Bytes of a frame beyond which its form is not looked at: those that come very often are short, but for books."""
@@ -169,7 +172,7 @@ class BinanceFamily(Exchange):
         return events
 
     def _learn(self, form: bytes, kind: str, message: Any, handler: Handle) -> None:
-        """Remember the form of a frame that was found sound in full."""
+        """Remember the form of a frame that was found sound in full: whatever became of it, its decimals are plain."""
         whole = not any("." in amount for amount in AMOUNTS[kind](message))
         if not whole and b'""' in form:
             return

@@ -178,6 +178,7 @@ class BinanceUsdm(BinanceFamily):
         market = self.markets.get(m.s) or self.market(m.s)
         ts = nanoseconds(m.T)
         if m.X != "MARKET":
+            check((), (m.p, m.q))
             if market.trades.seen(m.t):
                 return self.duplicate("trade")
             return [
@@ -196,10 +197,10 @@ class BinanceUsdm(BinanceFamily):
     def _book_ticker(self, m: messages.BookTickerMessage[str, str], recv: int, *, plain: bool = False) -> Events:
         market = self.markets.get(m.s) or self.market(m.s)
         newest, number = market.quotes, m.u
-        if number <= newest.at and newest.repeats(number, recv):
-            return self.duplicate("ticker")
         if not sound_quote(m.b, m.B, m.a, m.A, plain=plain):
             raise MalformedFrame(f"bid {m.b!r} {m.B!r} or ask {m.a!r} {m.A!r} is not a plain decimal")
+        if number <= newest.at and newest.repeats(number, recv):
+            return self.duplicate("ticker")
         ts = nanoseconds(m.E)
         newest.at, newest.recv = number, recv  # `reach` without a call
         return [Ticker(self.name, market.symbol, ts, recv, self.source, m.b, m.B, m.a, m.A)]

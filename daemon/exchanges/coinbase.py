@@ -174,7 +174,7 @@ class Coinbase(Exchange):
         Almost all frames are one update of one book: those are read here, all others by `_routed`.
         """
         try:
-            one = _one_update(frame.decode()) if len(frame) <= LONGEST_OF_ONE else None
+            one = _one_update(frame.decode("latin-1")) if len(frame) <= LONGEST_OF_ONE else None
             if one is None:
                 return self._routed(frame, recv, connection)
             second, decimals, digits, native, offer, price, amount = one.groups()

@@ -158,7 +158,7 @@ class Kraken(Exchange):
         Almost all frames are one level of one book: those are taken apart here, all others by `_routed`.
         """
         try:
-            one = _one_level(frame.decode()) if len(frame) <= LONGEST_OF_ONE else None
+            one = _one_level(frame.decode("latin-1")) if len(frame) <= LONGEST_OF_ONE else None
             if one is None:
                 return self._routed(frame, recv, connection)
             native, bid, bid_size, ask, ask_size, checksum, second, decimals = one.groups()
@@ -189,15 +189,14 @@ class Kraken(Exchange):
 
     def _doubt(self, raw: bytes) -> None:
         """Give up the books that an unreadable message was about, as far as it can be told."""
-        if raw.startswith(b'{"channel":"book"'):
-            try:
-                named = _named(raw).data
-            except _UNDECODABLE:
-                return  # the next checksum will tell
-            for data in named:
-                market = self._markets.get(data.symbol)
-                if market is not None and market.chain.connection is not None:
-                    self._broken(market, "a message about it cannot be read", said=market.chain.fail() == "broken")
+        try:
+            named = _named(raw)
+        except _UNDECODABLE:
+            return  # the next checksum will tell
+        for data in named.data if named.channel == "book" else ():
+            market = self._markets.get(data.symbol)
+            if market is not None and market.chain.connection is not None:
+                self._broken(market, "a message about it cannot be read", said=market.chain.fail() == "broken")
 
     def _market(self, native: str) -> Market:
         """Return the memory of a pair. Raises MalformedFrame for one that has no unified name."""

@@ -18,7 +18,7 @@ DEPTH: Final = 1000
 CHECKED: Final = 10
 """Levels of each side that the checksum covers, whatever the depth."""
 _ZERO: Final = "0." + "0" * 200
-"""No amount of 0 is greater, as text, and every other one is: at half the cost of `float`."""
+"""No amount of 0 is greater, as text, since none has as many zeros; every other one is. `float` costs twice that."""
 
 
 class Side:
@@ -43,13 +43,14 @@ class Side:
     def reset(self, levels: Sequence[Level]) -> None:
         """Begin with a snapshot, the best level first. Raises MalformedFrame."""
         kept = [*reversed(levels)]
-        keys = floats([price for price, _ in kept])
-        self._keys = [-inf] * CHECKED + (keys if self._sign > 0 else [-key for key in keys])
+        prices = floats([price for price, _ in kept])
+        keys = prices if self._sign > 0 else [-price for price in prices]
+        if not all(keys) or keys != sorted(keys):
+            raise MalformedFrame("a price of 0, or a snapshot that is not in the order of its prices")
+        self._keys = [-inf] * CHECKED + keys
         self._levels = [("", "")] * CHECKED + kept
         self.pieces = [_piece(*level) for level in self._levels[: -CHECKED - 1 : -1]]
         self.changed = True
-        if not all(keys) or self._keys != sorted(self._keys):
-            raise MalformedFrame("a price of 0, or a snapshot that is not in the order of its prices")
 
     def change(self, changes: list[Level]) -> None:
         """Apply the changes of one message, and add to them the removals that follow from it.

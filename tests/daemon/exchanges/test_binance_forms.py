@@ -1,5 +1,6 @@
 """A frame of a known form is checked less, and comes to the same."""
 
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -63,6 +64,9 @@ def learned(market: type[BinanceFamily], frame: str) -> BinanceFamily:
 @example((Binance, SPOT[3], SPOT[3].replace('"5"', '"."')))
 @example((Binance, SPOT[3], SPOT[3].replace("25.35", ".")))
 @example((Binance, SPOT[0], SPOT[0].replace("100.5", "0.0")))
+@example((Binance, SPOT[0], SPOT[0].replace("0.0010", "0.0000")))
+@example((Binance, SPOT[2], SPOT[2].replace("25.35", "0.00")))
+@example((Binance, SPOT[2], SPOT[2].replace("0.36", "0.00")))
 @example((Binance, SPOT[2], SPOT[2].replace("25.35", "0.0").replace("31.21", "0.00")))
 def test_a_known_form_changes_no_outcome(case: tuple[type[BinanceFamily], str, str]):
     market, known, frame = case
@@ -74,6 +78,28 @@ def test_a_known_form_changes_no_outcome(case: tuple[type[BinanceFamily], str, s
     for _ in range(2):
         careful.parse(known.encode(), 1)
     assert outcome(learned(market, known), frame) == outcome(careful, frame)
+
+
+@pytest.mark.parametrize(("market", "frame"), [(Binance, SPOT[2]), (BinanceUsdm, FUTURES[1])])
+@pytest.mark.parametrize("wrong", ["NaN", "1.2.3", "7.5x", "inf", "1_0.0", "."])
+@pytest.mark.parametrize("old", ['"b":"25.3', '"A":"4'])
+def test_what_is_dropped_teaches_no_form(market: type[BinanceFamily], frame: str, wrong: str, old: str):
+    exchange = market()
+    bad = re.sub(old + '[0-9.]*"', f'{old[:5]}{wrong}"', frame)
+    later = re.sub('"u":[0-9]+', '"u":999999999999', bad)
+    assert len(exchange.parse(frame.encode(), 1)) == 1
+    for text in (bad, later):  # the first of them repeats what came
+        with pytest.raises(MalformedFrame):
+            exchange.parse(text.encode(), 2)
+
+
+def test_a_fill_that_is_no_trade_teaches_no_form():
+    exchange = BinanceUsdm()
+    fill = SPOT[0].replace('"m":true', '"X":"NA1","m":true')
+    assert len(exchange.parse(fill.encode(), 1)) == 1
+    for number in (2, 3):
+        with pytest.raises(MalformedFrame):
+            exchange.parse(fill.replace("0.0010", "Na.N").replace("12345", f"{number}").encode(), number)
 
 
 @pytest.mark.parametrize(("market", "frame"), [(Binance, SPOT[0]), (Binance, SPOT[2]), (BinanceUsdm, FUTURES[1])])

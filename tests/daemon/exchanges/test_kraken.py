@@ -13,7 +13,7 @@ from bus.book import BookBuilder
 from bus.errors import ConfigError, MalformedFrame
 from bus.events import Candle, Ticker, Trade
 from daemon.exchanges.base import FeedKey
-from daemon.exchanges.kraken_book import CHECKED, KrakenBook
+from daemon.exchanges.kraken_book import CHECKED, DEPTH, KrakenBook
 
 BOOK = FeedKey("BTC/USD", "book")
 BIDS = [("45283.5", "0.10000000"), ("45283.4", "1.54582015")]
@@ -158,17 +158,40 @@ def test_a_price_that_is_none_breaks_its_book(change):
     assert kraken.resyncs == 2
 
 
+@pytest.mark.parametrize("name", ['"q1.0ty"', '"0qty"', '"qty."', '"pri5ce"'])
+def test_digits_in_a_name_belong_to_no_number(name):
+    kraken = listed()
+    begun(kraken)
+    whole = book([("0.7", "2.0"), ("0.6", "2.0"), ("0.5", "2.0")], (), checksum(BIDS, ASKS))
+    usual = f'"{"".join(filter(str.isalpha, name))}"'
+    with pytest.raises(MalformedFrame):
+        kraken.parse(whole.replace(usual.encode(), name.encode(), 1), 2)
+    assert [notice.feeds for notice in kraken.notices] == [(BOOK,)]
+
+
+def test_a_number_with_very_many_zeros_is_malformed():
+    kraken = listed()
+    begun(kraken)
+    with pytest.raises(MalformedFrame, match="zeros"):
+        kraken.parse(book([("0.5", "0." + "0" * 201)], (), checksum(BIDS, ASKS)), 2)
+
+
 @pytest.mark.parametrize(
     ("bids", "asks"),
-    [([("5.1", "1"), ("0.0", "1")], [("6", "1")]), ([("0.0", "1")], []), ([("9" * 400, "1")], [])],
-)
-def test_a_snapshot_that_cannot_be_taken_leaves_no_half_of_it(bids, asks):
+    [
+        ([("5.1", "1"), ("0.0", "1")], [("6", "1")]), ([("0.0", "1")], []), ([("9" * 400, "1")], []),
+        ([("5.1", "1"), ("5.2", "1")], []), ([("5.1", "1")], [("6.2", "1"), ("6.1", "1")]),
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("space", [b"", b" "])
+def test_a_snapshot_that_cannot_be_taken_breaks_its_book(bids, asks, space):
     kraken = listed()
     begun(kraken)
     with pytest.raises(MalformedFrame):
-        kraken.parse(b" " + book(bids, asks, None, "snapshot"), 1)  # not so that it is known for a book's
-    assert kraken.parse(book(BIDS[:1], (), 7), 2) == []
-    assert [notice.kind for notice in kraken.notices] == ["resync"]
+        kraken.parse(space + book(bids, asks, None, "snapshot"), 1)
+    assert [notice.feeds for notice in kraken.notices] == [(BOOK,)]
+    assert kraken.parse(book([("45.0", "1.0")], (), 7), 2) == []
+    assert len(begun(kraken)) == 1
 
 
 def test_an_update_before_any_snapshot_asks_for_one():
@@ -211,9 +234,10 @@ prices = st.integers(1, 40).map(lambda n: f"{n / 10:.1f}")
 levels = st.lists(st.tuples(prices, st.sampled_from(["0.00", "1.50", "0.03", "20.00"])), max_size=6)
 
 
-@given(st.lists(st.tuples(levels, levels), max_size=25))
-def test_the_kept_book_is_the_one_that_subscribers_build(changes):
-    kraken, built, kept = listed(), BookBuilder(), KrakenBook()
+@pytest.mark.parametrize("depth", [12, DEPTH])
+@given(changes=st.lists(st.tuples(levels, levels), max_size=25))
+def test_the_kept_book_is_the_one_that_subscribers_build(depth, changes):
+    kraken, built, kept = listed(), BookBuilder(), KrakenBook(depth)
     kraken._market("BTC/USD").book = kept
     (snapshot,) = kraken.parse(book((), (), checksum([], []), "snapshot"), 1)
     assert built.apply(snapshot)
@@ -227,6 +251,9 @@ def test_the_kept_book_is_the_one_that_subscribers_build(changes):
         for event in kraken.parse(book(bids, asks, other.checksum()), 2):
             assert built.apply(event)
         assert kept.checksum() == checksum(built.bids(CHECKED), built.asks(CHECKED))
+        for side, ours in ((kept.bids, built.bids(99)), (kept.asks, built.asks(99))):
+            assert side._levels[CHECKED:] == ours[::-1]
+            assert len(ours) <= depth
     assert not kraken.notices
 
 

@@ -107,6 +107,10 @@ def same_without_the_pattern(listed, module, begun: list[bytes], draws: list[tup
 @example([(coinbase.book(3, of="ETH-EUR"), 0), (coinbase.book(4, of="ETH-EUR"), 0)])
 @example([(coinbase.book(3).replace(b',"timestamp"', b',"more":1,"timestamp"'), 0)])
 @example([(coinbase.book(3).replace(b"BTC-USD", b"\\u0042TC-USD"), 0)])
+@example([(coinbase.book(3).replace(b":3,", b":03,"), 0)])
+@example([(coinbase.book(3).replace(b"1970-", b"1970\\"), 0)])
+@example([(coinbase.book(3).replace(b"1970-", b"1970\n"), 0)])
+@example([(coinbase.book(3).replace(b"1970-", b"1970\xff"), 0)])
 def test_coinbase(frames):
     assert same_without_the_pattern(coinbase.listed, coinbase_module, BEGUN_COINBASE, frames)
 
@@ -125,12 +129,16 @@ def test_the_pattern_of_coinbase_takes_the_recorded_form(monkeypatch: pytest.Mon
 @settings(deadline=None)
 @given(st.lists(st.tuples(of_kraken(), st.sampled_from([0, 0, 0, 1])), min_size=1, max_size=3))
 @example([(kraken.book([("5.1", "0.00")], (), after([("5.1", "0.00")])), 0)])
-@example([(kraken.book([("0.0", "5")], (), 7), 0)])
-@example([(kraken.book([("5.1", "1")], (), 2**32), 0)])
-@example([(kraken.book([("5.1", "1")], (), 7), 0), (kraken.book([("5.1", "1")], (), 7), 0)])
-@example([(kraken.book([("05.1", "1")], (), after([("5.1", "1")])), 0)])
-@example([(kraken.book([("5.1", "1")], (), 7).replace(b":7,", b':7,"more":[],'), 0)])
-@example([(kraken.book([("5.1", "1")], (), 7).replace(b":7,", b":07,"), 0)])
+@example([(kraken.book([("0.0", "5.0")], (), 7), 0)])
+@example([(kraken.book([("5.1", "1.0")], (), 2**32), 0)])
+@example([(kraken.book([("5.1", "1.0")], (), 7), 0), (kraken.book([("5.1", "1.0")], (), 7), 0)])
+@example([(kraken.book([("05.1", "1.0")], (), after([("5.1", "1.0")])), 0)])
+@example([(kraken.book([("5.1", "01.0")], (), after([("5.1", "1.0")])), 0)])
+@example([(kraken.book([("5.", "1.0")], (), after([("5", "1.0")])), 0)])
+@example([(kraken.book([("5.1", "1.")], (), after([("5.1", "1")])), 0)])
+@example([(kraken.book([("5.1", "1.0")], (), 7).replace(b":7,", b':7,"more":[],'), 0)])
+@example([(kraken.book([("5.1", "1.0")], (), 7).replace(b":7,", b":07,"), 0)])
+@example([(kraken.book([("5.1", "1.0")], (), 7).replace(b"BTC/USD", b"BTC/\xffSD"), 0)])
 def test_kraken(frames):
     assert same_without_the_pattern(kraken.listed, kraken_module, BEGUN_KRAKEN, frames)
 
