@@ -231,15 +231,24 @@ class Coinbase(Exchange):
         return place == "late"
 
     def _doubt(self, raw: bytes, connection: int) -> None:
-        """Count a message that cannot be read, and give up the books that it was about, as far as it can be told."""
+        """Count a message that cannot be read, and give up the books that it was about, as far as it can be told.
+
+        One that waits for a snapshot asks for it again where the message was that.
+        """
         try:
             envelope = _envelope(raw)
         except _UNDECODABLE:
             return  # the next message's number will tell
         self._late(envelope.sequence_num, connection)
         if envelope.channel == "l2_data":
-            named = [self._markets.get(event.product_id) for event in envelope.events]
-            books = [market for market in named if market is not None and market.book.connection == connection]
+            named = [(self._markets.get(event.product_id), event.type) for event in envelope.events]
+            books = [
+                market
+                for market, kind in named
+                if market is not None and (market.book.connection == connection or kind == "snapshot")
+            ]
+            for market in books:
+                market.book.lost()
             self._broken(books, "a message cannot be read")
 
     def _broken(self, books: Iterable[Market], why: str) -> None:

@@ -188,8 +188,9 @@ class CandlesMessage(Struct, gc=False):
 
 
 class NamedEvent(Struct, gc=False):
-    """The product of a part of a book message."""
+    """What a part of a book message is, and its product."""
 
+    type: str = ""
     product_id: str = ""
 
 

@@ -188,14 +188,18 @@ class Kraken(Exchange):
         return []
 
     def _doubt(self, raw: bytes) -> None:
-        """Give up the books that an unreadable message was about, as far as it can be told."""
+        """Give up the books that an unreadable message was about, as far as it can be told.
+
+        One that waits for a snapshot asks for it again where the message was that.
+        """
         try:
             named = _named(raw)
         except _UNDECODABLE:
             return  # the next checksum will tell
         for data in named.data if named.channel == "book" else ():
             market = self._markets.get(data.symbol)
-            if market is not None and market.chain.connection is not None:
+            if market is not None and (market.chain.connection is not None or named.type == "snapshot"):
+                market.chain.lost()
                 self._broken(market, "a message about it cannot be read", said=market.chain.fail() == "broken")
 
     def _market(self, native: str) -> Market:

@@ -111,10 +111,11 @@ class Named(Struct, gc=False):
 
 
 class NamedMessage(Struct, gc=False):
-    """The channel and the symbols that a message is about, when nothing else of it can be read."""
+    """What a message is and the symbols that it is about, when nothing else of it can be read."""
 
     channel: str
     data: list[Named]
+    type: str = ""
 
 
 class TickerData(Struct, gc=False):

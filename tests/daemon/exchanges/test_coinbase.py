@@ -201,6 +201,19 @@ def test_an_update_that_cannot_be_read_breaks_its_book_alone():
     assert len(coinbase.parse(book(3, of="CGLD-EUR"), 3)) == 1
 
 
+def test_a_snapshot_that_cannot_be_read_is_asked_for_again():
+    coinbase = listed()
+    coinbase.parse(book(0, kind="snapshot"), 1)
+    coinbase.parse(book(2), 2)  # message 1 is missing
+    for number in (3, 4):
+        with pytest.raises(MalformedFrame):
+            coinbase.parse(book(number, [("1", "-1")], kind="snapshot"), number)
+    with pytest.raises(MalformedFrame):
+        coinbase.parse(book(5, [("1", "-1")]), 5)
+    assert coinbase.resyncs == 3
+    assert len(coinbase.parse(book(6, kind="snapshot"), 6)) == 1
+
+
 def test_a_message_that_cannot_be_read_at_all_shows_in_the_next_number():
     coinbase = listed()
     coinbase.parse(book(0, kind="snapshot"), 1)

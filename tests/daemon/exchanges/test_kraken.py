@@ -194,6 +194,19 @@ def test_a_snapshot_that_cannot_be_taken_breaks_its_book(bids, asks, space):
     assert len(begun(kraken)) == 1
 
 
+def test_a_snapshot_that_cannot_be_read_is_asked_for_again():
+    kraken = listed()
+    begun(kraken)
+    kraken.parse(book(BIDS[:1], (), 7), 2)
+    for recv in (3, 4):
+        with pytest.raises(MalformedFrame):
+            kraken.parse(book([("5.1", "-1")], (), None, "snapshot"), recv)
+    with pytest.raises(MalformedFrame):
+        kraken.parse(book([("5.1", "-1")], (), 7), 5)
+    assert [notice.feeds for notice in kraken.notices] == [(BOOK,)] * 3
+    assert len(begun(kraken)) == 1
+
+
 def test_an_update_before_any_snapshot_asks_for_one():
     kraken = listed()
     assert kraken.parse(book(BIDS, (), 1), 1) == []
