@@ -245,7 +245,7 @@ class Coinbase(Exchange):
             books = [
                 market
                 for market, kind in named
-                if market is not None and (market.book.connection == connection or kind == "snapshot")
+                if market is not None and (market.book.connection == connection or bytes(kind) == b'"snapshot"')
             ]
             for market in books:
                 market.book.lost()

@@ -8,7 +8,7 @@ the pages beside it
 import re
 from typing import Annotated, Final, Literal, TypeAlias
 
-from msgspec import Meta, Struct
+from msgspec import Meta, Raw, Struct
 
 from bus.events import Level
 from daemon.exchanges import rfc3339
@@ -190,7 +190,7 @@ class CandlesMessage(Struct, gc=False):
 class NamedEvent(Struct, gc=False):
     """What a part of a book message is, and its product."""
 
-    type: str = ""
+    type: Raw = Raw()
     product_id: str = ""
 
 

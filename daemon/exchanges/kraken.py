@@ -198,7 +198,7 @@ class Kraken(Exchange):
             return  # the next checksum will tell
         for data in named.data if named.channel == "book" else ():
             market = self._markets.get(data.symbol)
-            if market is not None and (market.chain.connection is not None or named.type == "snapshot"):
+            if market is not None and (market.chain.connection is not None or bytes(named.type) == b'"snapshot"'):
                 market.chain.lost()
                 self._broken(market, "a message about it cannot be read", said=market.chain.fail() == "broken")
 

@@ -115,7 +115,7 @@ class NamedMessage(Struct, gc=False):
 
     channel: str
     data: list[Named]
-    type: str = ""
+    type: Raw = Raw()
 
 
 class TickerData(Struct, gc=False):

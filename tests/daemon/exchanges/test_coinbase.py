@@ -191,12 +191,13 @@ def test_a_book_follows_the_connection_whose_snapshot_came_last():
     assert len(coinbase.parse(book(0, kind="snapshot"), 5, 2)) == 1
 
 
-def test_an_update_that_cannot_be_read_breaks_its_book_alone():
+@pytest.mark.parametrize("damaged", [book(2, [("1", "-1")]), book(2).replace(b'"update"', b'"upd\xffte"')])
+def test_an_update_that_cannot_be_read_breaks_its_book_alone(damaged):
     coinbase = listed()
     coinbase.parse(book(0, kind="snapshot"), 1)
     coinbase.parse(book(1, kind="snapshot", of="CGLD-EUR"), 1)
     with pytest.raises(MalformedFrame):
-        coinbase.parse(book(2, [("1", "-1")]), 2)
+        coinbase.parse(damaged, 2)
     assert told(coinbase) == [("resync", (BOOK,))]
     assert len(coinbase.parse(book(3, of="CGLD-EUR"), 3)) == 1
 
