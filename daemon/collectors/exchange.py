@@ -13,7 +13,7 @@ import aiohttp
 import structlog
 
 from bus.clock import Clock
-from bus.errors import RequestRefused
+from bus.errors import ConfigError, NotAsked, RequestRefused
 from bus.events import Event, Trade
 from bus.interface import EventBus
 from bus.leadership import Leadership
@@ -29,6 +29,7 @@ from daemon.collectors.outbox import Outbox
 from daemon.collectors.polling import Poller
 from daemon.collectors.requests import RequestWorker
 from daemon.collectors.rest import RestClient
+from daemon.collectors.resyncs import AGAIN, Resyncs
 from daemon.collectors.symbols import FeedSettings, why_not
 from daemon.collectors.tasks import cancel, keep_running
 from daemon.collectors.turns import Turns
@@ -88,6 +89,7 @@ class ExchangeCollector:
         self._tasks: set[asyncio.Task[None]] = set()
         self._lines: dict[Line, asyncio.Task[None]] = {}
         self._polls: dict[FeedKey, asyncio.Task[None]] = {}
+        self._resyncs = Resyncs()
         self._wanted = dict.fromkeys(settings.keys())
         self._loaded = False
 
@@ -169,9 +171,15 @@ class ExchangeCollector:
     async def history(self, feed: FeedKey, span: Span) -> AsyncIterator[list[Translated]]:
         """Give a part of a feed's history page by page, within what the request limits leave to spare.
 
-        Raises ExchangeUnavailable, MalformedFrame; RequestRefused also where the exchange keeps no such history.
+        Raises ExchangeUnavailable, MalformedFrame; RequestRefused also where the exchange keeps no such history, or
+        lists the symbol no more.
         """
-        request = self._exchange.history(feed, span)
+        try:
+            request = self._exchange.history(feed, span)
+        except ConfigError as error:
+            if not self._loaded:
+                raise NotAsked(f"the symbol list of {self.name} is not there yet") from error
+            raise RequestRefused(str(error)) from error
         if request is None:
             raise RequestRefused(f"{self.name} keeps no history of {feed.channel} messages")
         while request is not None:
@@ -192,12 +200,18 @@ class ExchangeCollector:
         return found
 
     async def resync_book(self, symbol: str, reason: str) -> None:
-        """Have one symbol's book start anew from a snapshot, without touching anything else."""
+        """Have one symbol's book start anew from a snapshot, without touching anything else; soon again only later."""
         feed = FeedKey(symbol, "book")
+        if self._resyncs.broke(feed, self._clock.monotonic()):
+            await self._begin_anew(feed, reason)
+
+    async def _begin_anew(self, feed: FeedKey, reason: str) -> None:
+        self._resyncs.settled([feed])
         watch = self._board.watches.get(feed)
         if watch is None or watch.state == "down" or not any(feed in line.feeds for line in self._lines):
             return  # one that is down begins with a snapshot in any case
-        log.warning("a book starts anew", exchange=self.name, symbol=symbol, reason=reason)
+        self._resyncs.asked(feed, self._clock.monotonic())
+        log.warning("a book starts anew", exchange=self.name, symbol=feed.symbol, reason=reason)
         self._board.down([feed], reason)
         self._exchange.lost([feed])
         for line in self._lines:
@@ -303,6 +317,8 @@ class ExchangeCollector:
             for line in self._lines:
                 if line.revive():
                     self.listing.doubt()
+            for feed in self._resyncs.due(self._clock.monotonic()):
+                await self._begin_anew(feed, AGAIN)
             await self._outbox.publish()
 
     def _start(self, what: str, run: Callable[[], Awaitable[None]]) -> None:

@@ -12,8 +12,12 @@ LONGEST: Final = 300.0
 """Seconds between two of them at most, and of calm after which the next break is a first one."""
 
 
+AGAIN: Final = "it went wrong again soon after it had begun anew"
+"""The reason where it is not known any more."""
+
+
 class Resyncs:
-    """The feeds of one connection. All times are monotonic seconds."""
+    """The feeds of one connection, or of one exchange. All times are monotonic seconds."""
 
     def __init__(self) -> None:
         self._last: dict[FeedKey, tuple[float, float]] = {}

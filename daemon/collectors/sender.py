@@ -9,8 +9,9 @@ import aiohttp
 import msgspec
 
 from bus.clock import Clock
+from daemon.collectors.tasks import cancel, first_of
 from daemon.exchanges.base import Exchange, FeedKey
-from daemon.resilience.window import WindowLimiter
+from daemon.resilience.window import Window
 
 SEND_TIMEOUT: Final = 15.0
 HOUR: Final = 3600.0
@@ -37,7 +38,8 @@ class Sender:
         self._texts: deque[str] = deque(maxlen=REMEMBERED)
         self._parts: deque[str] = deque()
         per_hour = exchange.limits.messages_per_hour
-        self._quota = per_hour and WindowLimiter("messages of a connection", per_hour, clock, HOUR)
+        self._quota = per_hour and Window(per_hour, HOUR)
+        """What is left for subscriptions: pings and pongs do not count."""
         self._wake = asyncio.Event()
         self._sent: dict[int, list[FeedKey]] = {}
         self._number = 0
@@ -87,19 +89,26 @@ class Sender:
     async def run(self, socket: "aiohttp.ClientWebSocketResponse[bool]") -> str:
         """Send what is queued until sending fails; return why it failed."""
         while True:
-            await self._wake.wait()
             text = self._next()
             if text is None:
-                self._wake.clear()
+                await self._something()
                 continue
             try:
                 async with asyncio.timeout(SEND_TIMEOUT):
                     await socket.send_str(text)
             except (aiohttp.ClientError, TimeoutError, OSError) as error:
                 return type(error).__name__
-            if self._quota:
-                await self._quota.acquire(1, HOUR)
             await self._clock.sleep(self._exchange.limits.message_interval)
+
+    async def _something(self) -> None:
+        """Wait until something new is to be sent, or the quota leaves room for what waits."""
+        self._wake.clear()
+        if not (self._quota and (self._parts or self._messages)):
+            await self._wake.wait()
+            return
+        pause = asyncio.create_task(self._clock.sleep(self._quota.wait(1, self._clock.monotonic())))
+        await first_of(pause, self._wake)
+        await cancel([pause])
 
     def _queue(self, message: _Message) -> None:
         self._messages.append(message)
@@ -108,6 +117,11 @@ class Sender:
     def _next(self) -> str | None:
         if self._texts:
             return self._texts.popleft()
+        if self._quota and (self._parts or self._messages):
+            now = self._clock.monotonic()
+            if self._quota.wait(1, now) > 0:
+                return None
+            self._quota.take(1, now)
         if self._parts:
             return self._parts.popleft()
         if not self._messages:

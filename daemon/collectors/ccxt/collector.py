@@ -24,6 +24,7 @@ from daemon.collectors.ccxt.volumes import volumes
 from daemon.collectors.closes import ClosePoller
 from daemon.collectors.gate import make_gate
 from daemon.collectors.outbox import Outbox
+from daemon.collectors.resyncs import AGAIN, Resyncs
 from daemon.collectors.symbols import FeedSettings, lacking
 from daemon.collectors.tasks import cancel, keep_running
 from daemon.collectors.turns import Turns
@@ -73,6 +74,7 @@ class CcxtCollector:
         self.listing = CcxtListing(name, self._ask_for_markets, clock, random)
         """The exchange's symbols."""
         self._closes = ClosePoller(name, self.history, self._board, self._outbox, bus.state, clock, random)
+        self._resyncs = Resyncs()
         self._wanted = dict.fromkeys(settings.keys())
         self._tasks: set[asyncio.Task[None]] = set()
         self._delivery: Delivery | None = None
@@ -187,11 +189,20 @@ class CcxtCollector:
         return await volumes(self.name, self._delivery.exchange.has, self._delivery.rest)
 
     async def resync_book(self, symbol: str, reason: str) -> None:
-        """Have one symbol's book start anew from a snapshot: alone where ccxt can, else with its connection."""
+        """Have one symbol's book start anew from a snapshot: alone where ccxt can, else with its connection.
+
+        Soon after the last time it waits.
+        """
         feed = FeedKey(symbol, "book")
+        if self._resyncs.broke(feed, self._clock.monotonic()):
+            await self._begin_anew(feed, reason)
+
+    async def _begin_anew(self, feed: FeedKey, reason: str) -> None:
+        self._resyncs.settled([feed])
         if self._delivery is None or feed not in self._delivery.feeds:
             return
-        log.warning("a book starts anew", exchange=self.name, symbol=symbol, reason=reason)
+        self._resyncs.asked(feed, self._clock.monotonic())
+        log.warning("a book starts anew", exchange=self.name, symbol=feed.symbol, reason=reason)
         await self._intake.flush()
         self._board.down([feed], reason)
         await self._delivery.resync(feed)
@@ -260,6 +271,8 @@ class CcxtCollector:
                 self._delivery.disconnect("the breaker was opened by an operator")
             if await self._delivery.revive():
                 self.listing.doubt()
+            for feed in self._resyncs.due(self._clock.monotonic()):
+                await self._begin_anew(feed, AGAIN)
             await self._outbox.publish()
 
     def _start(self, what: str, run: Callable[[], Awaitable[None]]) -> None:

@@ -2,13 +2,16 @@
 
 import asyncio
 from dataclasses import replace
+from itertools import pairwise
 
+import pytest
 from aiohttp import web
 
 from bus import metrics
+from bus.errors import ConfigError, NotAsked, RequestRefused
 from bus.events import Book, Feed, OpenInterest
 from daemon.collectors.requests import AT_ONCE
-from daemon.exchanges.base import FeedKey, Request
+from daemon.exchanges.base import FeedKey, Request, Span
 from tests.daemon.collectors.helpers import Tiny
 
 
@@ -163,6 +166,22 @@ async def test_a_book_that_is_wrong_begins_anew_and_nothing_else_does(stage):
         assert not peer.closed.is_set()
 
 
+async def test_a_book_that_stays_wrong_begins_anew_ever_more_rarely(stage):
+    exchange, times = Tiny(), []
+    async with stage.running(exchange, ["AAA/USD"], ["book"]) as collector:
+        peer = await stage.subscribed()
+        began = stage.clock.monotonic()
+        while stage.clock.monotonic() - began < 230:
+            await peer.send({"need": "AAA/USD"})
+            await stage.until(lambda: feed_status(collector, "AAA/USD")["state"] == "live")
+            await collector.resync_book("AAA/USD", "it is crossed")
+            if len(exchange.lost_feeds) > len(times):
+                times.append(stage.clock.monotonic() - began)
+            await stage.pass_time(1)
+    assert [round(later - earlier, -1) for earlier, later in pairwise(times)] == [30, 60, 120]
+    assert "it went wrong again" in "".join(stage.bus.reasons("AAA/USD", "book"))
+
+
 async def test_a_request_that_fails_is_told_and_repeated_with_growing_pauses(stage):
     exchange = Tiny()
     stage.server.answers["/snap"] = [web.Response(status=404), web.Response(text="<html>"), web.Response(status=404)]
@@ -306,3 +325,18 @@ async def test_polled_candles_are_asked_for_after_their_close_too(stage):
         await stage.until(lambda: stage.server.requests["/oi"] == 1)
         await stage.pass_time(240)
         assert stage.server.requests["/oi"] == 5
+
+
+async def test_history_waits_for_the_symbol_list_and_is_refused_for_what_is_listed_no_more(stage):
+    exchange, feed, span = Tiny(), FeedKey("OLD/USD", "trade"), Span(1, 2)
+
+    def unknown(*_):
+        raise ConfigError("tiny has no symbol 'OLD/USD'")
+
+    exchange.history = unknown
+    with pytest.raises(NotAsked, match="symbol list"):
+        await anext(stage.collector(exchange).history(feed, span))
+    async with stage.running(exchange) as collector:
+        await stage.subscribed()
+        with pytest.raises(RequestRefused, match="OLD/USD"):
+            await anext(collector.history(feed, span))

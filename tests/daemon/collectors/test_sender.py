@@ -1,5 +1,6 @@
 """Chunks of subscriptions: every stream once, in order, never more in a message than the exchange allows."""
 
+import asyncio
 import json
 
 from hypothesis import given
@@ -41,6 +42,38 @@ def test_texts_overtake_subscriptions_that_wait():
     sender._next()
     sender.text("pong")
     assert sender._next() == "pong"
+
+
+async def test_an_hours_quota_holds_up_subscriptions_and_no_ping():
+    sent, clock = [], ManualClock()
+
+    class Socket:
+        async def send_str(self, text):
+            sent.append(text)
+
+    async def settled():
+        for _ in range(20):
+            await asyncio.sleep(0)
+        clock.advance(1)
+        for _ in range(20):
+            await asyncio.sleep(0)
+
+    sender = Sender(Tiny(streams_per_message=1, messages_per_hour=3, message_interval=0.1), clock, lambda _: None)
+    sender.subscribe([FeedKey(f"S{number}/USD", "trade") for number in range(5)])
+    task = asyncio.create_task(sender.run(Socket()))
+    for _ in range(10):
+        await settled()
+    assert len(sent) == 3
+    sender.text("ping")
+    await settled()
+    assert sent[3:] == ["ping"]
+    clock.advance(3_600)
+    for _ in range(10):
+        await settled()
+    assert len(sent) == 6
+    assert not sender.waiting
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
 
 
 def test_a_refusal_finds_the_feeds_that_its_message_asked_for():
