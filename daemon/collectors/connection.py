@@ -105,11 +105,12 @@ class Connection:
         self._resyncs.settled(feeds)
         self._sender.unsubscribe(streams)
 
-    def again(self, feed: FeedKey) -> None:
-        """Subscribe to one feed anew, alone."""
-        self._resyncs.asked(feed, self._around.clock.monotonic())
-        self._sender.unsubscribe(self._around.exchange.streams(feed))
-        self._sender.subscribe([feed])
+    def again(self, feeds: Sequence[FeedKey]) -> None:
+        """Subscribe to feeds anew, without touching the others."""
+        for feed in feeds:
+            self._resyncs.asked(feed, self._around.clock.monotonic())
+        self._sender.unsubscribe([stream for feed in feeds for stream in self._around.exchange.streams(feed)])
+        self._sender.subscribe(feeds)
 
     async def retire(self) -> None:
         """End it with nothing lost: read on until the exchange answers a ping, which it does behind all it has sent."""
@@ -235,11 +236,9 @@ class Connection:
         """Subscribe to broken feeds anew; one that breaks again soon after waits."""
         log.warning("a feed broke", origin=self.origin, reason=notice.text, feeds=len(notice.feeds))
         self._around.board.down(notice.feeds, notice.text)
-        for feed in notice.feeds:
-            if self._resyncs.broke(feed, self._heard):
-                self.again(feed)
-            else:
-                self._around.board.subscribed([feed])
+        at_once = [feed for feed in notice.feeds if self._resyncs.broke(feed, self._heard)]
+        self.again(at_once)
+        self._around.board.subscribed(feed for feed in notice.feeds if feed not in at_once)
 
     # sending and watching
 
@@ -263,8 +262,7 @@ class Connection:
                 self.expiring.set()
             if self._first_data is not None and now - self._first_data > OVERLAP and not self._sender.waiting:
                 self.settled.set()
-            for feed in self._resyncs.due(now):
-                self.again(feed)
+            self.again(self._resyncs.due(now))
             if limits.ping_interval is not None and now - pinged >= limits.ping_interval:
                 pinged = now
                 if (ping := self._around.exchange.ping()) is not None:

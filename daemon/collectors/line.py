@@ -79,14 +79,13 @@ class Line:
     def again(self, feed: FeedKey) -> None:
         """Subscribe to a feed anew, if it is one of its own; the others are not touched."""
         if feed in self.feeds and self._lives:
-            self._lives[-1].connection.again(feed)
+            self._lives[-1].connection.again([feed])
 
     def revive(self) -> int:
-        """Subscribe anew to each feed that fell silent, alone: the others are not touched. Return how many did."""
+        """Subscribe anew to the feeds that fell silent: the others are not touched. Return how many did."""
         silent = self._around.board.stale(self.feeds)
-        for watch in silent:
-            if self._lives:
-                self._lives[-1].connection.again(watch.key)
+        if self._lives:
+            self._lives[-1].connection.again([watch.key for watch in silent])
         return len(silent)
 
     async def run(self) -> None:

@@ -122,7 +122,8 @@ class Tiny(Exchange):
             case {"ask": text}:
                 return Notice("send", text)
             case {"break": symbol}:
-                return Notice("resync", "a hole", feeds=(FeedKey(symbol, "trade"),))
+                symbols = symbol if isinstance(symbol, list) else [symbol]
+                return Notice("resync", "a hole", feeds=tuple(FeedKey(each, "trade") for each in symbols))
         return Notice("unknown", str(m))
 
     def answer(self, request, body, recv):

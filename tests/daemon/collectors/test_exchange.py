@@ -166,6 +166,16 @@ async def test_a_book_that_is_wrong_begins_anew_and_nothing_else_does(stage):
         assert not peer.closed.is_set()
 
 
+async def test_feeds_that_break_together_are_subscribed_to_anew_together(stage):
+    symbols = ["AAA/USD", "BBB/USD", "CCC/USD"]
+    async with stage.running(Tiny(), symbols):
+        peer = await stage.subscribed(3)
+        await peer.send({"break": symbols})
+        await stage.until(lambda: len(peer.received) >= 3, step=0.25)
+        streams = [f"trade:{symbol}" for symbol in symbols]
+        assert [message.get("unsub") or message["sub"] for message in peer.received] == [streams] * 3
+
+
 async def test_a_book_that_stays_wrong_begins_anew_ever_more_rarely(stage):
     exchange, times = Tiny(), []
     async with stage.running(exchange, ["AAA/USD"], ["book"]) as collector:
