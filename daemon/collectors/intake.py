@@ -72,8 +72,10 @@ class Intake:
 
     def _tear(self, frame: bytes, recv: int, connection: int) -> None:
         """Say that something is missing where nothing but the unreadable frame itself shows it."""
-        feed = self._exchange.torn(frame, connection)
-        if feed is not None:
+        feeds = self._exchange.torn(frame, connection)
+        if feeds is None:
+            feeds = [feed for feed in self._board.watches if feed.channel == "trade"]
+        for feed in feeds:
             said = Feed(recv, self._exchange.name, feed.symbol, feed.channel, "down", "a message could not be read")
             self._outbox.say(said)
             self._outbox.say(msgspec.structs.replace(said, state="live", reason=""))

@@ -245,9 +245,12 @@ class Exchange(ABC):
     def failed(self, request: Request) -> None:
         """Say that a request will not be answered; the translator asks again when it still needs it."""
 
-    def torn(self, frame: bytes, connection: int = 0) -> FeedKey | None:  # noqa: ARG002 # most have numbers
-        """Return the feed that an unreadable frame was about, where no number will show that something is missing."""
-        return None
+    def torn(self, frame: bytes, connection: int = 0) -> Sequence[FeedKey] | None:  # noqa: ARG002 # most have numbers
+        """Return the feeds that an unreadable frame was about, where no number will show that something is missing.
+
+        None where it may have been about the trades of any symbol.
+        """
+        return ()
 
     @abstractmethod
     def lost(self, feeds: Sequence[FeedKey], connection: int = 0) -> None:

@@ -41,6 +41,7 @@ from daemon.exchanges.bybit_messages import (
     TradesMessage,
 )
 from daemon.exchanges.bybit_tickers import quote, tickers
+from daemon.exchanges.damage import Signs, torn_trades
 from daemon.exchanges.decimals import check, sound_trade
 from daemon.exchanges.listings import Listings
 
@@ -50,10 +51,13 @@ Route: TypeAlias = tuple[Callable[[bytes], Any], Callable[[Any, int, int], Event
 _UNDECODABLE: Final = (msgspec.MsgspecError, ValueError, RecursionError)
 _PREFIX: Final = b'{"topic":"'
 _PREFIX_LENGTH: Final = len(_PREFIX)
-_TRADES_OF: Final = re.compile(
-    rb'"publicTrade\.([A-Z0-9-]++)"|"s":"([A-Z0-9-]++)","S":"(?:Buy|Sell)","v":"[^"]*+","p":"[^"]*+","[Li]"'
-).search
-"""What shows that a damaged message was one of trades, and of which symbol: its beginning, or any trade."""
+_SIGNS: Final = Signs(
+    trades=re.compile(rb'"publicTrade|"BT":|"i":'),
+    others=re.compile(
+        rb'"(?:orderbook|tickers|kline|allLiquidation)\.|"(?:b|a|u|bid1Price|lastPrice|start|success|op)":'
+    ),
+    name=re.compile(rb'"(?:publicTrade\.|s":")([A-Z0-9-]++)"'),
+)
 _DEPTH: Final = 200
 """Levels of a book: every 100 ms on contracts, 200 ms on spot."""
 _READERS: Final[dict[str, Callable[[bytes], Any]]] = {
@@ -197,21 +201,21 @@ class Bybit(Exchange):
         except _UNDECODABLE as error:
             raise MalformedFrame(f"{said(error)}"[:200]) from error
 
-    def torn(self, frame: bytes, connection: int = 0) -> FeedKey | None:
-        """Return the feed that an unreadable message of trades was about."""
-        found = _TRADES_OF(frame)
-        spot = self._spot_connections.get(connection)
-        symbol = found and spot is not None and self._natives.get((spot, (found[1] or found[2]).decode()))
-        return FeedKey(symbol, "trade") if symbol else None
+    def torn(self, frame: bytes, connection: int = 0) -> Sequence[FeedKey] | None:
+        """Return the feed that an unreadable message of trades was about, None where it may have been any of them."""
+        spot = self._spot_connections.get(connection, False)
+        return torn_trades(frame, _SIGNS, lambda name: self._natives.get((spot, name)))
 
     def _unrouted(self, raw: bytes, recv: int, connection: int, *, spot: bool) -> Events:
         """Find out what a frame is; a topic that is met for the first time gets its route."""
         value = msgspec.json.decode(raw)
         topic = value.get("topic") if isinstance(value, dict) else None
+        kind, _, rest_of_topic = topic.partition(".") if isinstance(topic, str) else ("", "", "")
+        if kind not in _READERS and b'"BT":' in raw:
+            raise MalformedFrame(f"trades of the topic {topic!r}"[:100])
         if not isinstance(topic, str):
             self.notices.append(_notice(value))
             return []
-        kind, _, rest_of_topic = topic.partition(".")
         detail, _, native = rest_of_topic.rpartition(".")
         if kind not in _READERS or (kind == "kline" and detail not in INTERVALS):
             self.notices.append(Notice("unknown", topic[:100]))

@@ -32,6 +32,7 @@ from daemon.exchanges.base import (
     Standing,
     Translated,
 )
+from daemon.exchanges.damage import Signs, torn_trades
 from daemon.exchanges.decimals import check, sound_trade
 from daemon.exchanges.listings import Listings
 from daemon.exchanges.okx_books import BookMessage
@@ -57,10 +58,13 @@ Handler: TypeAlias = Callable[[Any, int, int], Events]
 _UNDECODABLE: Final = (msgspec.MsgspecError, ValueError, RecursionError)
 _PREFIX: Final = b'{"arg":{"channel":"'
 _PREFIX_LENGTH: Final = len(_PREFIX)
-_TRADES_OF: Final = re.compile(
-    rb'"channel":"trades(?:-all)?","instId":"([A-Z0-9-]++)"|"instId":"([A-Z0-9-]++)","tradeId"'
-).search
-"""What shows that a damaged message was one of trades, and of which instrument: its beginning, or any trade."""
+_SIGNS: Final = Signs(
+    trades=re.compile(rb'"trades(?:-all)?"|"tradeId"|"px"'),
+    others=re.compile(
+        rb'"(?:books|tickers|candle|funding-rate|open-interest|mark-price|liquidation-orders|asks|bids|askPx|event)'
+    ),
+    name=re.compile(rb'"instId":"([A-Z0-9-]++)"'),
+)
 
 
 class Okx(Exchange):
@@ -163,11 +167,9 @@ class Okx(Exchange):
         except _UNDECODABLE as error:
             raise MalformedFrame(f"{said(error)}"[:200]) from error
 
-    def torn(self, frame: bytes, connection: int = 0) -> FeedKey | None:  # noqa: ARG002 # it is the symbol's
-        """Return the feed that an unreadable message of trades was about."""
-        found = _TRADES_OF(frame)
-        symbol = found and self._natives.get((found[1] or found[2]).decode())
-        return FeedKey(symbol, "trade") if symbol else None
+    def torn(self, frame: bytes, connection: int = 0) -> Sequence[FeedKey] | None:  # noqa: ARG002 # ids are the symbol's
+        """Return the feed that an unreadable message of trades was about, None where it may have been any of them."""
+        return torn_trades(frame, _SIGNS, self._natives.get)
 
     def _unrouted(self, raw: bytes, recv: int, connection: int) -> Events:
         """Find out what a frame is; a stream that is met for the first time gets its route."""
@@ -175,10 +177,13 @@ class Okx(Exchange):
             self.notices.append(Notice("control", "pong"))
             return []
         value = msgspec.json.decode(raw)
-        if not isinstance(value, dict) or "event" in value or not isinstance(value.get("arg"), dict):
+        arg = value.get("arg") if isinstance(value, dict) and "event" not in value else None
+        channel = str(arg.get("channel")) if isinstance(arg, dict) else None
+        if channel not in READERS and b'"tradeId"' in raw:
+            raise MalformedFrame(f"trades of the channel {channel}")
+        if channel is None:
             self.notices.append(notice(value))
             return []
-        channel = str(value["arg"].get("channel"))
         if channel not in READERS:
             self.notices.append(Notice("unknown", channel[:100]))
             return []

@@ -69,7 +69,7 @@ async def test_what_comes_along_in_another_channels_stream_is_published_where_it
 async def test_an_unreadable_message_without_a_number_is_told_as_an_interruption_where_it_came():
     class Torn(Tiny):
         def torn(self, frame, connection=0):
-            return FeedKey("AAA/USD", "trade") if b"AAA" in frame else None
+            return [FeedKey("AAA/USD", "trade")] if b"AAA" in frame else ()
 
     bus, clock = ListeningBus(), ManualClock()
     outbox = Outbox(bus, clock)
@@ -82,3 +82,19 @@ async def test_an_unreadable_message_without_a_number_is_told_as_an_interruption
     assert (down.state, live.state, down.symbol, down.channel) == ("down", "live", "AAA/USD", "trade")
     assert before < down.ts == live.ts < after
     assert len(bus.of(Dead)) == 2
+
+
+async def test_an_unreadable_message_that_may_have_been_about_any_trades_interrupts_all_of_them():
+    class Torn(Tiny):
+        def torn(self, frame, connection=0):
+            return None
+
+    bus, clock = ListeningBus(), ManualClock()
+    outbox = Outbox(bus, clock)
+    board = FeedBoard("tiny", outbox, clock)
+    board.add([FeedKey("AAA/USD", "trade"), FeedKey("AAA/USD", "book"), FeedKey("BBB/USD", "trade")])
+    await outbox.publish()
+    before = len(bus.of(Feed))
+    await outbox.publish(Intake(Torn(), board, outbox, clock).frames([b"{"], "ws://x", 1).events)
+    said = [(event.symbol, event.channel, event.state) for event in bus.of(Feed)[before:]]
+    assert said == [(symbol, "trade", state) for symbol in ("AAA/USD", "BBB/USD") for state in ("down", "live")]

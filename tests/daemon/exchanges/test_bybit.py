@@ -267,11 +267,20 @@ def test_only_books_start_anew_when_their_feed_is_lost():
 
 def test_an_unreadable_message_of_trades_tells_its_feed():
     bybit = listed()
-    told = {bybit.torn(trade()[:-9], connection) for connection in URLS}
-    assert {feed.symbol for feed in told if feed} >= {"BTC/USDT", "BTC/USDT:USDT"}
-    assert {feed.channel for feed in told if feed} == {"trade"}
-    assert {bybit.torn(b"{" + trade()[12:], connection) for connection in URLS} == told
-    assert {bybit.torn(trade().replace(b"public", b"pubic"), connection) for connection in URLS} == told
-    for other in (trade()[:20], book(1), tickers(), liquidations(), b"", b'{"topic":"publicTrade.NOSUCH"'):
-        assert bybit.torn(other, next(iter(URLS))) is None
-    assert bybit.torn(trade(), 99) is None
+    whole = trade()
+    told = {connection: bybit.torn(whole[:-9], connection) for connection in URLS}
+    assert {feed.symbol for feeds in told.values() for feed in feeds or ()} >= {"BTC/USDT", "BTC/USDT:USDT"}
+    assert {feed.channel for feeds in told.values() for feed in feeds or ()} == {"trade"}
+    for damaged in (
+        b"{" + whole[12:], whole.replace(b"public", b"pubic"), whole.replace(b"publicTrade.BTC", b"publicTrade.0TC"),
+        whole[60:], whole[:60],
+    ):  # fmt: skip
+        assert {connection: bybit.torn(damaged, connection) for connection in URLS} == told
+    for damaged in (whole[:20], b"{", b'{"topic":"publicTrade.NOSUCH"', whole[-40:]):
+        assert bybit.torn(damaged, LINEAR) is None
+    for unknown in (whole.replace(b"publicT", b"publiT"), whole.replace(b'"topic"', b'"topc"')):
+        with pytest.raises(MalformedFrame):
+            bybit.parse(unknown, 1, LINEAR)
+        assert bybit.torn(unknown, LINEAR) == told[LINEAR]
+    for other in (book(1), book(1)[:-20], tickers()[:-9], liquidations({})[:-9], b""):
+        assert bybit.torn(other, LINEAR) == ()

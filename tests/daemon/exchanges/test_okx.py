@@ -237,12 +237,17 @@ def test_a_frame_that_is_half_bad_leaves_no_trace():
 
 def test_an_unreadable_message_of_trades_tells_its_feed():
     okx, feed = listed(), FeedKey("BTC/USDT:USDT", "trade")
+    whole = trade()
     for damaged in (
-        trade()[:-9],
-        trade(channel="trades")[:-9],
-        b"{" + trade()[9:],
-        trade().replace(b"arg", b"a"),
-    ):
-        assert okx.torn(damaged) == feed
-    for other in (trade(of="ETH-USDT-SWAP"), trade()[:40], book(1, 2), ticker(), b"", b'{"arg":'):
-        assert okx.torn(other) is None
+        whole[:-9], trade(channel="trades")[:-9], b"{" + whole[9:], whole.replace(b"arg", b"a"),
+        whole.replace(b"BTC-USDT-SWAP", b"BT-USDT-SWAP", 1), whole.replace(b'"instId":"BTC', b'"instId":"BT\xff', 1),
+    ):  # fmt: skip
+        assert okx.torn(damaged) == [feed]
+    for damaged in (whole[:40], b"{", b'{"arg":', whole[-60:], trade(of="ETH-USDT-SWAP")):
+        assert okx.torn(damaged) is None
+    for unknown in (whole.replace(b"trades-all", b"tradesxall"), whole.replace(b'"arg"', b'"axg"')):
+        with pytest.raises(MalformedFrame):
+            okx.parse(unknown, 1)
+        assert okx.torn(unknown) == [feed]
+    for other in (book(1, 2), book(1, 2)[:-20], ticker()[:-5], b""):
+        assert okx.torn(other) == ()
