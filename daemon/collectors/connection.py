@@ -233,12 +233,13 @@ class Connection:
             self._sender.alone(notice.message_id)
 
     def _resync(self, notice: Notice) -> None:
-        """Subscribe to broken feeds anew; one that breaks again soon after waits."""
+        """Subscribe to broken feeds anew, as far as they are wanted; one that breaks again soon after waits."""
         log.warning("a feed broke", origin=self.origin, reason=notice.text, feeds=len(notice.feeds))
         self._around.board.down(notice.feeds, notice.text)
-        at_once = [feed for feed in notice.feeds if self._resyncs.broke(feed, self._heard)]
+        wanted = [feed for feed in notice.feeds if feed in self._around.board.watches]
+        at_once = [feed for feed in wanted if self._resyncs.broke(feed, self._heard)]
         self.again(at_once)
-        self._around.board.subscribed(feed for feed in notice.feeds if feed not in at_once)
+        self._around.board.subscribed(feed for feed in wanted if feed not in at_once)
 
     # sending and watching
 

@@ -94,6 +94,8 @@ class Coinbase(Exchange):
         self._symbols: dict[str, str] = {}
         self._aliases: dict[str, str] = {}
         """What Coinbase streams in place of a symbol's own product, by symbol."""
+        self._subscribed: set[str] = set()
+        """The products that have been subscribed to; empty in a replay."""
         self._markets: dict[str, Market] = {}
         self._counts: defaultdict[int, Count] = defaultdict(Count)
         """The messages of each connection."""
@@ -153,6 +155,7 @@ class Coinbase(Exchange):
 
     def subscribe(self, streams: Sequence[str], message_id: int) -> Sequence[str]:  # noqa: ARG002 # messages have none
         """Return the messages that subscribe, one for each channel."""
+        self._subscribed |= {stream.partition(":")[2] for stream in streams}
         return requests("subscribe", streams)
 
     def unsubscribe(self, streams: Sequence[str], message_id: int) -> Sequence[str]:  # noqa: ARG002 # as above
@@ -207,6 +210,8 @@ class Coinbase(Exchange):
         handler = self._handlers.get(channel) if isinstance(channel, str) else None
         if handler is not None:
             return handler(raw, recv, connection)
+        if b'"updates":' in raw:
+            raise MalformedFrame("book updates of another channel")
         if isinstance(channel, str):
             self._late(_envelope(raw).sequence_num, connection)
         self.notices.append(notice(value))
@@ -231,7 +236,7 @@ class Coinbase(Exchange):
         return place == "late"
 
     def _doubt(self, raw: bytes, connection: int) -> None:
-        """Count a message that cannot be read, and give up the books that it was about, as far as it can be told.
+        """Count a message that cannot be read, and give up the books that it may have been about.
 
         One that waits for a snapshot asks for it again where the message was that.
         """
@@ -240,16 +245,21 @@ class Coinbase(Exchange):
         except _UNDECODABLE:
             return  # the next message's number will tell
         self._late(envelope.sequence_num, connection)
-        if envelope.channel == "l2_data":
+        if envelope.channel != "l2_data" and b'"updates":' not in raw:
+            return
+        known = self._markets.keys() | self._subscribed
+        if envelope.events and all(event.product_id in known for event in envelope.events):
             named = [(self._markets.get(event.product_id), event.type) for event in envelope.events]
             books = [
                 market
                 for market, kind in named
                 if market is not None and (market.book.connection == connection or bytes(kind) == b'"snapshot"')
             ]
-            for market in books:
-                market.book.lost()
-            self._broken(books, "a message cannot be read")
+        else:
+            books = [market for market in self._markets.values() if market.book.connection == connection]
+        for market in books:
+            market.book.lost()
+        self._broken(books, "a message cannot be read")
 
     def _broken(self, books: Iterable[Market], why: str) -> None:
         """Ask once for new subscriptions of books; what comes until their snapshots is dropped."""
@@ -268,6 +278,12 @@ class Coinbase(Exchange):
             market = self._markets[native] = Market(symbol)
         return market
 
+    def _met(self, native: str) -> Market:
+        """Return the memory of a product that is met first. Raises MalformedFrame for one not subscribed to."""
+        if self._subscribed and native not in self._subscribed:
+            raise MalformedFrame(f"nobody has subscribed to {native[:40]!r}")
+        return self._market(native)
+
     def _books(self, raw: bytes, recv: int, connection: int) -> Events:
         """Publish snapshots, and updates of books that are whole."""
         m = _book(raw)
@@ -276,7 +292,7 @@ class Coinbase(Exchange):
         ts = nanoseconds(m.timestamp)
         events: Events = []
         for event in m.events:
-            market = self._markets.get(event.product_id) or self._market(event.product_id)
+            market = self._markets.get(event.product_id) or self._met(event.product_id)
             bids, asks = levels(event.updates)
             if event.type == "snapshot":
                 market.book.begin(connection)
@@ -303,7 +319,7 @@ class Coinbase(Exchange):
         found: list[tuple[int, Market, Trade]] = []
         for event in m.events:
             for t in event.trades:
-                market = self._markets.get(t.product_id) or self._market(t.product_id)
+                market = self._markets.get(t.product_id) or self._met(t.product_id)
                 if not sound_trade(t.price, t.size):
                     raise MalformedFrame(f"price {t.price!r} or amount {t.size!r} is not a plain decimal above 0")
                 ts, number = nanoseconds(t.time), int(t.trade_id)
@@ -325,7 +341,7 @@ class Coinbase(Exchange):
         ts = nanoseconds(m.timestamp)
         events: Events = []
         for t in [t for event in m.events for t in event.tickers]:
-            market = self._markets.get(t.product_id) or self._market(t.product_id)
+            market = self._markets.get(t.product_id) or self._met(t.product_id)
             quote = _quote(t)
             if quote == market.quote or market.quote_time.outdates(ts, recv):
                 self._duplicate("ticker")
@@ -342,7 +358,7 @@ class Coinbase(Exchange):
         events: Events = []
         for event in m.events:
             for native in dict.fromkeys(c.product_id for c in event.candles):
-                market = self._market(native)
+                market = self._met(native)
                 stamp = Stamp(self.name, market.symbol, recv, self.source)
                 bars = [rest.candle(c, stamp, _STREAMED, ts) for c in event.candles if c.product_id == native]
                 roll = market.candles[_STREAMED]

@@ -32,10 +32,12 @@ from daemon.exchanges.decimals import check, is_zero, sound_trade
 from daemon.exchanges.kraken_frames import PING, notice, requests
 from daemon.exchanges.kraken_market import Market
 from daemon.exchanges.kraken_messages import (
+    BOOK_SIGNS,
     LONGEST_OF_ONE,
+    NAMES,
     ONE_LEVEL,
+    OTHER_SIGNS,
     BookMessage,
-    NamedMessage,
     OhlcMessage,
     TickerData,
     TickerMessage,
@@ -52,6 +54,8 @@ Handler: TypeAlias = Callable[[bytes, int, int], Events]
 _UNDECODABLE: Final = (msgspec.MsgspecError, ValueError, RecursionError)
 _BEGINNING: Final = len(b'{"channel":"book"')
 """Bytes of a frame that tell the channels of data apart."""
+_TYPED: Final = 60
+"""Bytes of a frame that tell a snapshot."""
 _TIMEFRAMES: Final = {minutes: timeframe for timeframe, minutes in rest.MINUTES.items()}
 
 _one_level = ONE_LEVEL.fullmatch
@@ -59,7 +63,6 @@ _book = msgspec.json.Decoder(BookMessage).decode
 _trades = msgspec.json.Decoder(TradeMessage).decode
 _tickers = msgspec.json.Decoder(TickerMessage).decode
 _candles = msgspec.json.Decoder(OhlcMessage).decode
-_named = msgspec.json.Decoder(NamedMessage).decode
 
 
 class Kraken(Exchange):
@@ -92,6 +95,8 @@ class Kraken(Exchange):
         self._symbols: dict[str, str] = {}
         self._names: dict[str, str] = {}
         """Symbols by the names of the list of pairs, which statistics go by."""
+        self._subscribed: set[str] = set()
+        """The pairs that have been subscribed to; empty in a replay."""
         self._markets: dict[str, Market] = {}
         self._handlers: dict[str, Handler] = {
             "book": self._books,
@@ -141,6 +146,7 @@ class Kraken(Exchange):
 
     def subscribe(self, streams: Sequence[str], message_id: int) -> Sequence[str]:
         """Return the messages that subscribe, one for each channel."""
+        self._subscribed |= {stream.partition(":")[2] for stream in streams}
         return requests("subscribe", streams, message_id)
 
     def unsubscribe(self, streams: Sequence[str], message_id: int) -> Sequence[str]:
@@ -169,7 +175,7 @@ class Kraken(Exchange):
             bids, asks = [(bid, bid_size)] if bid else [], [(ask, ask_size)] if ask else []
             return self._delta(market, bids, asks, ts, int(checksum), recv, connection)
         except (MalformedFrame, *_UNDECODABLE) as error:
-            self._doubt(frame)
+            self._doubt(frame, connection)
             raise MalformedFrame(f"{said(error)}"[:200]) from error
 
     def _routed(self, raw: bytes, recv: int, connection: int) -> Events:
@@ -182,23 +188,27 @@ class Kraken(Exchange):
         handler = self._handlers.get(channel) if isinstance(channel, str) else None
         if handler is not None:
             return handler(raw, recv, connection)
+        if isinstance(value, dict) and not value.keys() & {"method", "error"} and BOOK_SIGNS(raw):
+            raise MalformedFrame(f"a book of the channel {channel!r}"[:100])
         said = notice(value)
         symbol = self._symbols.get(str(value.get("symbol"))) if said.kind == "refused" else None
         self.notices.append(said if symbol is None else replace(said, feeds=_all_feeds(symbol)))
         return []
 
-    def _doubt(self, raw: bytes) -> None:
-        """Give up the books that an unreadable message was about, as far as it can be told.
+    def _doubt(self, raw: bytes, connection: int) -> None:
+        """Give up the books that an unreadable message may have been about: a checksum covers the best levels alone.
 
         One that waits for a snapshot asks for it again where the message was that.
         """
-        try:
-            named = _named(raw)
-        except _UNDECODABLE:
-            return  # the next checksum will tell
-        for data in named.data if named.channel == "book" else ():
-            market = self._markets.get(data.symbol)
-            if market is not None and (market.chain.connection is not None or bytes(named.type) == b'"snapshot"'):
+        if OTHER_SIGNS(raw) and not BOOK_SIGNS(raw):
+            return
+        named = {name.decode(errors="replace") for name in NAMES(raw)}
+        if named and named <= self._markets.keys() | self._subscribed:
+            markets = [market for name, market in self._markets.items() if name in named]
+        else:
+            markets = [market for market in self._markets.values() if market.chain.connection == connection]
+        for market in markets:
+            if market.chain.connection is not None or b'"snapshot"' in raw[:_TYPED]:
                 market.chain.lost()
                 self._broken(market, "a message about it cannot be read", said=market.chain.fail() == "broken")
 
@@ -212,11 +222,17 @@ class Kraken(Exchange):
             market = self._markets[native] = Market(symbol)
         return market
 
+    def _met(self, native: str) -> Market:
+        """Return the memory of a pair that a message names first. Raises MalformedFrame for one not subscribed to."""
+        if self._subscribed and native not in self._subscribed:
+            raise MalformedFrame(f"nobody has subscribed to {native[:40]!r}")
+        return self._market(native)
+
     def _books(self, raw: bytes, recv: int, connection: int) -> Events:
         m = _book(raw)
         events: Events = []
         for data in m.data:
-            market = self._markets.get(data.symbol) or self._market(data.symbol)
+            market = self._markets.get(data.symbol) or self._met(data.symbol)
             read = self._delta if m.type == "update" else self._snapshot
             bids, asks, ts = levels(data.bids), levels(data.asks), nanoseconds(data.timestamp)
             events += read(market, bids, asks, ts, data.checksum, recv, connection)
@@ -266,7 +282,7 @@ class Kraken(Exchange):
         m = _trades(raw)
         found: list[tuple[int, Market, Trade]] = []
         for t in m.data:
-            market = self._markets.get(t.symbol) or self._market(t.symbol)
+            market = self._markets.get(t.symbol) or self._met(t.symbol)
             price, amount = digits(t.price), digits(t.qty)
             if not sound_trade(price, amount):
                 raise MalformedFrame(f"price {price!r} or amount {amount!r} is not a plain decimal above 0")
@@ -283,7 +299,7 @@ class Kraken(Exchange):
     def _tickers(self, raw: bytes, recv: int, connection: int) -> Events:  # noqa: ARG002 # the newest counts
         events: Events = []
         for t in _tickers(raw).data:
-            market = self._markets.get(t.symbol) or self._market(t.symbol)
+            market = self._markets.get(t.symbol) or self._met(t.symbol)
             ts = None if t.timestamp is None else nanoseconds(t.timestamp)
             quote = _quote(t)
             if quote == market.quote or (ts is not None and market.quote_time.outdates(ts, recv)):
@@ -299,7 +315,7 @@ class Kraken(Exchange):
         ts = None if m.timestamp is None else nanoseconds(m.timestamp)
         feeds: dict[tuple[str, int], list[Candle]] = {}
         for c in m.data:
-            market = self._markets.get(c.symbol) or self._market(c.symbol)
+            market = self._markets.get(c.symbol) or self._met(c.symbol)
             values = digits(c.open), digits(c.high), digits(c.low), digits(c.close), digits(c.volume)
             check(values[:4], values[4:])
             timeframe, opened = _TIMEFRAMES.get(c.interval), nanoseconds(c.interval_begin)

@@ -104,18 +104,13 @@ LONGEST_OF_ONE: Final = 220
 """Bytes beyond which a book message has several levels: it is not worth trying."""
 
 
-class Named(Struct, gc=False):
-    """The symbol of anything in `data`."""
-
-    symbol: str
-
-
-class NamedMessage(Struct, gc=False):
-    """What a message is and the symbols that it is about, when nothing else of it can be read."""
-
-    channel: str
-    data: list[Named]
-    type: Raw = Raw()
+BOOK_SIGNS: Final = re.compile(rb'"(?:bids|asks|checksum)"|"book","type"').search
+"""What a message about a book is known by, also when it is damaged."""
+OTHER_SIGNS: Final = re.compile(
+    rb'"(?:trade|ticker|ohlc|heartbeat|status|method|error|trade_id|ord_type|bid_qty|ask_qty|vwap|interval_begin)"'
+).search
+"""What shows that one is about something else."""
+NAMES: Final = re.compile(rb'"symbol":"([^"]++)"').findall
 
 
 class TickerData(Struct, gc=False):

@@ -202,6 +202,33 @@ def test_an_update_that_cannot_be_read_breaks_its_book_alone(damaged):
     assert len(coinbase.parse(book(3, of="CGLD-EUR"), 3)) == 1
 
 
+@pytest.mark.parametrize(
+    ("part", "instead", "broken"),
+    [
+        (b"l2_data", b"x2_data", {"BTC/USD"}), (b"BTC-USD", b"BTC-USX", {"BTC/USD", "CELO/EUR"}),
+        (b'"events"', b'"evexts"', {"BTC/USD", "CELO/EUR"}), (b'"product_id"', b'"x"', {"BTC/USD", "CELO/EUR"}),
+    ],
+)  # fmt: skip
+def test_a_book_message_that_may_have_been_about_any_book_breaks_all_of_its_connection(part, instead, broken):
+    coinbase = listed()
+    coinbase.subscribe(["level2:BTC-USD", "level2:CGLD-EUR", "level2:ETH-EUR"], 1)
+    for connection, of in ((1, "BTC-USD"), (1, "CGLD-EUR"), (2, "ETH-EUR")):
+        coinbase.parse(book(int(of == "CGLD-EUR"), kind="snapshot", of=of), 1, connection)
+    with pytest.raises(MalformedFrame):
+        coinbase.parse(book(2).replace(part, instead), 2, 1)
+    ((kind, feeds),) = told(coinbase)
+    assert (kind, {feed.symbol for feed in feeds}) == ("resync", broken)
+    assert len(coinbase.parse(book(1, of="ETH-EUR"), 3, 2)) == 1
+
+
+def test_a_product_that_nobody_has_subscribed_to_is_malformed():
+    coinbase = listed()
+    coinbase.subscribe(["market_trades:BTC-USD"], 1)
+    with pytest.raises(MalformedFrame, match="BTC-USX"):
+        coinbase.parse(trades(0, item(1, "BTC-USX")), 1)
+    assert len(coinbase.parse(trades(1, item(2)), 2)) == 1
+
+
 def test_a_snapshot_that_cannot_be_read_is_asked_for_again():
     coinbase = listed()
     coinbase.parse(book(0, kind="snapshot"), 1)

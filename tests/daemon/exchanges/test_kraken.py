@@ -194,6 +194,62 @@ def test_a_snapshot_that_cannot_be_taken_breaks_its_book(bids, asks, space):
     assert len(begun(kraken)) == 1
 
 
+DEEP = [(f"{price}.0", "1.0") for price in range(40, 20, -1)]
+
+
+@pytest.mark.parametrize("first", range(0, 180, 20))
+@pytest.mark.parametrize("last", [None, -1, -40, -100])
+def test_a_book_message_that_is_cut_breaks_its_book_or_all_of_its_connection(first, last):
+    kraken = listed()
+    for connection, symbol in ((0, "BTC/USD"), (0, "DOGE/USD"), (1, "ETH/EUR")):
+        kraken.subscribe([f"book:{symbol}"], 1)
+        kraken.parse(book(DEEP, (), checksum(DEEP, ()), "snapshot", symbol), 1, connection)
+    update = book([("25.0", "7.0")], (), checksum(DEEP, ()))
+    damaged = update[first:last]
+    if damaged == update:
+        assert len(kraken.parse(update, 2)) == 1
+        return
+    with pytest.raises(MalformedFrame):
+        kraken.parse(damaged, 2)
+    broken = {feed.symbol for notice in kraken.notices for feed in notice.feeds}
+    assert broken == ({"BTC/USD"} if b'"symbol":"BTC/USD"' in damaged else {"BTC/USD", "DOGE/USD"})
+
+
+@pytest.mark.parametrize(
+    ("part", "instead", "broken"),
+    [
+        (b'"book"', b'"boXk"', {"BTC/USD"}), (b"BTC/USD", b"BTC/USX", {"BTC/USD", "DOGE/USD"}),
+        (b'"symbol"', b'"symbl"', {"BTC/USD", "DOGE/USD"}),
+    ],
+)  # fmt: skip
+def test_a_book_message_that_may_have_been_about_any_book_breaks_all_of_its_connection(part, instead, broken):
+    kraken = listed()
+    kraken.subscribe(["book:BTC/USD", "book:DOGE/USD"], 1)
+    for symbol in ("BTC/USD", "DOGE/USD"):
+        kraken.parse(book(DEEP, (), checksum(DEEP, ()), "snapshot", symbol), 1)
+    with pytest.raises(MalformedFrame):
+        kraken.parse(book([("25.0", "7.0")], (), checksum(DEEP, ())).replace(part, instead), 2)
+    assert {feed.symbol for notice in kraken.notices for feed in notice.feeds} == broken
+
+
+def test_a_damaged_message_about_something_else_breaks_no_book():
+    kraken = listed()
+    begun(kraken)
+    for other in (trade(), ticker(), ohlc()):
+        for damaged in (other[:-9], other[30:]):
+            with pytest.raises(MalformedFrame):
+                kraken.parse(damaged, 2)
+    assert not kraken.notices
+
+
+def test_a_pair_that_nobody_has_subscribed_to_is_malformed():
+    kraken = listed()
+    kraken.subscribe(["trade:BTC/USD"], 1)
+    with pytest.raises(MalformedFrame, match="BTC/USX"):
+        kraken.parse(trade(symbol="BTC/USX"), 1)
+    assert len(kraken.parse(trade(), 2)) == 1
+
+
 def test_a_snapshot_that_cannot_be_read_is_asked_for_again():
     kraken = listed()
     begun(kraken)
@@ -305,6 +361,7 @@ def test_a_candle_is_closed_when_the_next_one_has_come():
         ('{"channel":"status","type":"update","data":[{"system":"online","api_version":"v2"}]}', "control", None),
         ('{"method":"pong","req_id":101,"time_in":"x","time_out":"y"}', "control", None),
         ('{"method":"subscribe","result":{"channel":"trade"},"success":true,"req_id":3}', "control", None),
+        ('{"method":"subscribe","result":{"channel":"book","symbol":"BTC/USD"},"success":true}', "control", None),
         (
             '{"error":"Currency pair not supported XBT/EURO","method":"subscribe","req_id":42,"success":false}',
             "refused",
