@@ -85,7 +85,7 @@ class Binance(BinanceFamily):
         return f"{websocket.rstrip('/')}/stream"
 
     def _trade(self, m: TradeMessage[str, str], recv: int, *, plain: bool = False) -> Events:
-        market = self.markets.get(m.s) or self.market(m.s)
+        market = self.markets.get(m.s) or self.met(m.s)
         if not sound_trade(m.p, m.q, plain=plain):
             raise MalformedFrame(f"price {m.p!r} or amount {m.q!r} is not a plain decimal above 0")
         ts = nanoseconds(m.T)
@@ -95,7 +95,7 @@ class Binance(BinanceFamily):
         return [Trade(self.name, market.symbol, ts, recv, self.source, str(m.t), m.p, m.q, side)]
 
     def _book_ticker(self, m: BookTickerMessage[str, str], recv: int, *, plain: bool = False) -> Events:
-        market = self.markets.get(m.s) or self.market(m.s)
+        market = self.markets.get(m.s) or self.met(m.s)
         newest, number = market.quotes, m.u
         sound = sound_quote(m.b, m.B, m.a, m.A, plain=plain)
         bid, bid_size, ask, ask_size = (m.b, m.B, m.a, m.A) if sound else _sides(m)
@@ -105,7 +105,7 @@ class Binance(BinanceFamily):
         return [Ticker(self.name, market.symbol, None, recv, self.source, bid, bid_size, ask, ask_size)]
 
     def _day_ticker(self, m: DayTickerMessage, recv: int) -> Events:
-        market = self.markets.get(m.s) or self.market(m.s)
+        market = self.markets.get(m.s) or self.met(m.s)
         check((), (m.v, m.q))
         bid, bid_size, ask, ask_size = _sides(m)
         idle = is_zero(m.v)  # without a trade in 24 hours prices are sent as 0
@@ -123,7 +123,7 @@ class Binance(BinanceFamily):
         ]  # fmt: skip
 
     def _depth(self, m: DepthMessage, recv: int) -> Events:
-        market = self.markets.get(m.s) or self.market(m.s)
+        market = self.markets.get(m.s) or self.met(m.s)
         if m.u < m.U:
             raise MalformedFrame(f"depth update ends at {m.u}, before it begins at {m.U}")
         ts, book = nanoseconds(m.E), market.book

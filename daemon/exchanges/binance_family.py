@@ -67,6 +67,8 @@ class BinanceFamily(Exchange):
         super().__init__(source, trades)
         self._instruments: dict[str, Instrument] = {}
         self._symbols: dict[str, str] = {}
+        self._subscribed: set[str] = set()
+        """The symbols that have been subscribed to; empty in a replay."""
         self.markets: dict[str, Market] = {}
         self._forms: dict[bytes, tuple[Decode, Handle]] = {}
         self._routes: dict[bytes, tuple[Decode, Handle, str]] = {}
@@ -136,6 +138,7 @@ class BinanceFamily(Exchange):
 
     def subscribe(self, streams: Sequence[str], message_id: int) -> Sequence[str]:
         """Return the message that subscribes, section "Live Subscribing/Unsubscribing to streams"."""
+        self._subscribed |= {stream.partition("@")[0].upper() for stream in streams}
         return [_method("SUBSCRIBE", streams, message_id)]
 
     def unsubscribe(self, streams: Sequence[str], message_id: int) -> Sequence[str]:
@@ -200,6 +203,12 @@ class BinanceFamily(Exchange):
             self._routes[beginning] = decode, handler, kind
         return events
 
+    def met(self, native: str) -> Market:
+        """Return the memory of a symbol that a message names. Raises MalformedFrame for one not subscribed to."""
+        if self._subscribed and native not in self._subscribed:
+            raise MalformedFrame(f"nobody has subscribed to {native[:40]!r}")
+        return self.market(native)
+
     def market(self, native: str) -> Market:
         """Return what is remembered of a symbol. Raises MalformedFrame for one that has no unified name."""
         market = self.markets.get(native)
@@ -215,7 +224,7 @@ class BinanceFamily(Exchange):
         return market
 
     def _aggregate_trade(self, m: AggregateTradeMessage[str, str], recv: int, *, plain: bool = False) -> Events:
-        market = self.markets.get(m.s) or self.market(m.s)
+        market = self.markets.get(m.s) or self.met(m.s)
         if not sound_trade(m.p, m.q, plain=plain):
             raise MalformedFrame(f"price {m.p!r} or amount {m.q!r} is not a plain decimal above 0")
         ts = nanoseconds(m.T)
@@ -227,7 +236,7 @@ class BinanceFamily(Exchange):
         return [Trade(self.name, market.symbol, ts, recv, self.source, str(m.a), m.p, m.q, side)]
 
     def _kline(self, m: KlineMessage, recv: int) -> Events:
-        market, k = self.markets.get(m.s) or self.market(m.s), m.k
+        market, k = self.markets.get(m.s) or self.met(m.s), m.k
         if k.t > k.T:
             raise MalformedFrame(f"candle ends at {k.T}, before it opens at {k.t}")
         check((k.o, k.h, k.l, k.c), (k.v,))

@@ -175,7 +175,7 @@ class BinanceUsdm(BinanceFamily):
 
     # data
     def _trade(self, m: messages.TradeMessage[str, str], recv: int, *, plain: bool = False) -> Events:
-        market = self.markets.get(m.s) or self.market(m.s)
+        market = self.markets.get(m.s) or self.met(m.s)
         ts = nanoseconds(m.T)
         if m.X != "MARKET":
             check((), (m.p, m.q))
@@ -195,7 +195,7 @@ class BinanceUsdm(BinanceFamily):
         return [Trade(self.name, market.symbol, ts, recv, self.source, str(m.t), m.p, m.q, side)]
 
     def _book_ticker(self, m: messages.BookTickerMessage[str, str], recv: int, *, plain: bool = False) -> Events:
-        market = self.markets.get(m.s) or self.market(m.s)
+        market = self.markets.get(m.s) or self.met(m.s)
         newest, number = market.quotes, m.u
         if not sound_quote(m.b, m.B, m.a, m.A, plain=plain):
             raise MalformedFrame(f"bid {m.b!r} {m.B!r} or ask {m.a!r} {m.A!r} is not a plain decimal")
@@ -206,7 +206,7 @@ class BinanceUsdm(BinanceFamily):
         return [Ticker(self.name, market.symbol, ts, recv, self.source, m.b, m.B, m.a, m.A)]
 
     def _day_ticker(self, m: messages.DayTickerMessage, recv: int) -> Events:
-        market = self.markets.get(m.s) or self.market(m.s)
+        market = self.markets.get(m.s) or self.met(m.s)
         check((m.c, m.o, m.h, m.l), (m.v, m.q))
         ts = nanoseconds(m.E)
         if market.days.repeats(ts, recv):
@@ -220,7 +220,7 @@ class BinanceUsdm(BinanceFamily):
         ]  # fmt: skip
 
     def _depth(self, m: messages.DepthMessage, recv: int) -> Events:
-        market = self.markets.get(m.s) or self.market(m.s)
+        market = self.markets.get(m.s) or self.met(m.s)
         if m.u < m.U or m.u < m.pu:
             raise MalformedFrame(f"depth update ends at {m.u}, before it begins at {m.U} or follows on {m.pu}")
         ts, book = nanoseconds(m.E), market.book
@@ -235,7 +235,7 @@ class BinanceUsdm(BinanceFamily):
         return events
 
     def _mark_price(self, m: messages.MarkPriceMessage, recv: int) -> Events:
-        market, memory = self.market(m.s), self._memory(m.s)
+        market, memory = self.met(m.s), self._memory(m.s)
         check((m.p, m.i))
         ts = nanoseconds(m.E)
         if memory.marks.repeats(ts, recv):
@@ -252,7 +252,7 @@ class BinanceUsdm(BinanceFamily):
 
     def _liquidation(self, m: messages.ForceOrderMessage, recv: int) -> Events:
         order = m.o
-        market, memory = self.market(order.s), self._memory(order.s)
+        market, memory = self.met(order.s), self._memory(order.s)
         price = order.p if is_zero(order.ap) else order.ap
         check((price, order.z))
         if order in memory.liquidations:

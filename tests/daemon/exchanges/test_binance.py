@@ -177,6 +177,14 @@ def test_malformed(frame):
     assert 0 < len(str(caught.value)) <= 200
 
 
+def test_a_symbol_that_nobody_has_subscribed_to_is_malformed():
+    exchange = Binance()
+    exchange.subscribe(["bnbbtc@trade"], 1)
+    with pytest.raises(MalformedFrame, match="BNBETH"):
+        exchange.parse(combined("bnbbtc@trade", trade(1, s="BNBETH")), 1)
+    assert len(exchange.parse(combined("bnbbtc@trade", trade(1)), 2)) == 1
+
+
 def test_a_known_stream_reports_what_is_wrong_and_goes_on():
     exchange = Binance()
     assert exchange.parse(combined("bnbbtc@trade", trade(1)), 1)

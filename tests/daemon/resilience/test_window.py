@@ -10,7 +10,9 @@ from bus.clock import ManualClock
 from bus.errors import NotAsked, RequestRefused
 from daemon.resilience.window import LONGEST_WAIT, Window, WindowLimiter
 
-STEPS = st.lists(st.tuples(st.floats(0, 30), st.integers(1, 40)), max_size=60)
+PAUSES = st.integers(0, 30 * 1024).map(lambda number: number / 1024)
+"""Seconds that add up without rounding."""
+STEPS = st.lists(st.tuples(PAUSES, st.integers(1, 40)), max_size=60)
 
 
 @given(STEPS)
