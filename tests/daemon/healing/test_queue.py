@@ -52,27 +52,28 @@ def test_the_newest_comes_first_and_stays_until_it_is_settled():
     assert len(waiting.queue) == 0
 
 
+def together(*gaps: Gap) -> list[str]:
+    """Which of some gaps are healed first, together."""
+    queue = Waiting().queue
+    asyncio.run(queue.note(gaps))
+    return [gap.id for gap in asyncio.run(queue.next())]
+
+
 def by_id(name: str, first: int, last: int, symbol: str = "BTC/USDT", channel: str = "trade") -> Gap:
     return Gap(5, name, "binance", symbol, channel, 1, last * SECOND, str(first), str(last), "open", "missing by id")
 
 
 def test_neighbours_are_healed_with_the_newest_by_one_request():
-    queue = Waiting().queue
-    asyncio.run(
-        queue.note(
-            [
-                by_id("newest", 5_000, 5_001),
-                by_id("near", 4_950, 4_960),
-                by_id("nearer", 4_990, 4_990),
-                by_id("at the end of a page", 4_002, 4_010),
-                by_id("beyond", 4_001, 4_001),
-                by_id("other", 4_999, 4_999, symbol="ETH/USDT"),
-                by_id("book", 4_998, 4_998, channel="book"),
-            ]
-        )
+    found = together(
+        by_id("newest", 5_000, 5_001),
+        by_id("near", 4_950, 4_960),
+        by_id("nearer", 4_990, 4_990),
+        by_id("at the end of a page", 4_002, 4_010),
+        by_id("beyond", 4_001, 4_001),
+        by_id("other", 4_999, 4_999, symbol="ETH/USDT"),
+        by_id("book", 4_998, 4_998, channel="book"),
     )
-    together = asyncio.run(queue.next())
-    assert [gap.id for gap in together] == ["newest", "nearer", "near", "at the end of a page"]
+    assert found == ["newest", "nearer", "near", "at the end of a page"]
 
 
 def by_time(name: str, start: int, end: int, symbol: str = "BTC/USDT", channel: str = "trade") -> Gap:
@@ -80,24 +81,18 @@ def by_time(name: str, start: int, end: int, symbol: str = "BTC/USDT", channel: 
 
 
 def test_gaps_in_the_same_minutes_are_healed_with_the_newest():
-    queue = Waiting().queue
-    asyncio.run(
-        queue.note(
-            [
-                by_time("newest", 605, 610),
-                by_time("same minute", 600, 601),
-                by_time("begins before", 530, 604),
-                by_time("in the minutes of that", 482, 483),
-                by_time("before them", 470, 479),
-                by_time("other", 605, 606, symbol="ETH/USDT"),
-                by_time("candle", 605, 606, channel="candle"),
-                by_id("by id", 606, 607),
-                Gap(5, "endless", "binance", "BTC/USDT", "trade", 600 * SECOND, None, None, None, "open", "cut off"),
-            ]
-        )
+    found = together(
+        by_time("newest", 605, 610),
+        by_time("same minute", 600, 601),
+        by_time("begins before", 530, 604),
+        by_time("in the minutes of that", 482, 483),
+        by_time("before them", 470, 479),
+        by_time("other", 605, 606, symbol="ETH/USDT"),
+        by_time("candle", 605, 606, channel="candle"),
+        by_id("by id", 606, 607),
+        Gap(5, "endless", "binance", "BTC/USDT", "trade", 600 * SECOND, None, None, None, "open", "cut off"),
     )
-    together = asyncio.run(queue.next())
-    assert [gap.id for gap in together] == ["newest", "same minute", "begins before", "in the minutes of that"]
+    assert found == ["newest", "same minute", "begins before", "in the minutes of that"]
 
 
 def test_a_page_has_an_end():
