@@ -249,14 +249,16 @@ class Coinbase(Exchange):
             return
         known = self._markets.keys() | self._subscribed
         if envelope.events and all(event.product_id in known for event in envelope.events):
-            named = [(self._markets.get(event.product_id), event.type) for event in envelope.events]
-            books = [
-                market
-                for market, kind in named
-                if market is not None and (market.book.connection == connection or bytes(kind) == b'"snapshot"')
-            ]
+            snapshots = {event.product_id for event in envelope.events if bytes(event.type) == b'"snapshot"'}
+            named = {event.product_id for event in envelope.events}
         else:
-            books = [market for market in self._markets.values() if market.book.connection == connection]
+            snapshots, named = set(), set(self._markets)
+        books = [
+            market
+            for native, market in self._markets.items()
+            if (native in named and market.book.connection == connection)
+            or (native in snapshots and market.book.connection is None)
+        ]
         for market in books:
             market.book.lost()
         self._broken(books, "a message cannot be read")

@@ -203,12 +203,12 @@ class Kraken(Exchange):
         if OTHER_SIGNS(raw) and not BOOK_SIGNS(raw):
             return
         named = {name.decode(errors="replace") for name in NAMES(raw)}
-        if named and named <= self._markets.keys() | self._subscribed:
-            markets = [market for name, market in self._markets.items() if name in named]
-        else:
-            markets = [market for market in self._markets.values() if market.chain.connection == connection]
-        for market in markets:
-            if market.chain.connection is not None or b'"snapshot"' in raw[:_TYPED]:
+        snapshots = named if b'"snapshot"' in raw[:_TYPED] else set()
+        if not named or not named <= self._markets.keys() | self._subscribed:
+            named = set(self._markets)
+        for name, market in self._markets.items():
+            owner = market.chain.connection
+            if (name in named and owner == connection) or (name in snapshots and owner is None):
                 market.chain.lost()
                 self._broken(market, "a message about it cannot be read", said=market.chain.fail() == "broken")
 

@@ -221,6 +221,16 @@ def test_a_book_message_that_may_have_been_about_any_book_breaks_all_of_its_conn
     assert len(coinbase.parse(book(1, of="ETH-EUR"), 3, 2)) == 1
 
 
+def test_a_damaged_message_of_another_connection_breaks_no_book():
+    coinbase = listed()
+    for connection in (1, 2):
+        coinbase.parse(book(0, kind="snapshot"), 1, connection)
+    for number, kind in ((1, "update"), (2, "snapshot")):
+        with pytest.raises(MalformedFrame):
+            coinbase.parse(book(number, [("1", "-1")], kind=kind), 3, 1)
+    assert not coinbase.notices
+
+
 def test_a_product_that_nobody_has_subscribed_to_is_malformed():
     coinbase = listed()
     coinbase.subscribe(["market_trades:BTC-USD"], 1)

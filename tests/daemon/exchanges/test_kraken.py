@@ -232,6 +232,16 @@ def test_a_book_message_that_may_have_been_about_any_book_breaks_all_of_its_conn
     assert {feed.symbol for notice in kraken.notices for feed in notice.feeds} == broken
 
 
+def test_a_damaged_message_of_another_connection_breaks_no_book():
+    kraken = listed()
+    begun(kraken, 1)
+    begun(kraken, 2)
+    for kind in ("update", "snapshot"):
+        with pytest.raises(MalformedFrame):
+            kraken.parse(book(BIDS, (), 1, kind)[:-9], 3, 1)
+    assert not kraken.notices
+
+
 def test_a_damaged_message_about_something_else_breaks_no_book():
     kraken = listed()
     begun(kraken)
