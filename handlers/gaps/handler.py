@@ -15,7 +15,7 @@ from bus.events import Book, Candle, Event, Feed, Gap, MarketEvent, Quality, Tra
 from bus.handler import Batch, Handler, StateStore
 from handlers.gaps import wording
 from handlers.gaps.books import BookLine
-from handlers.gaps.interruptions import Interruption, Interval
+from handlers.gaps.interruptions import Interruption, Interval, sound_time
 from handlers.gaps.ranges import Hole, IdLine
 from handlers.gaps.stored import Past
 from handlers.gaps.wording import Key, Kind
@@ -249,7 +249,7 @@ class GapHandler(Handler):
     def _deliver(self, key: Key, event: MarketEvent) -> None:
         interruption = self._feeds.get(key)
         if interruption is None:
-            interruption = self._feeds[key] = Interruption(_time(event), event.recv)
+            interruption = self._feeds[key] = Interruption(sound_time(event.ts, event.recv), event.recv)
             for report in self._reports:
                 if report.ts > event.recv and _concerns(report, key):
                     interruption.report(report)

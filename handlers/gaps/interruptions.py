@@ -17,6 +17,15 @@ LEAP: Final = 60 * SECOND
 """Times that go back by more than this had leapt ahead: what came after is not measured by them."""
 
 
+APART: Final = 3_600 * SECOND
+"""An exchange's time that is farther than this from ours is wrong, and would make a gap of years."""
+
+
+def sound_time(ts: int | None, recv: int) -> int:
+    """Return when an event was (ns): the exchange's time, or that of receipt where there is none or it is wrong."""
+    return recv if ts is None or abs(ts - recv) > APART else ts
+
+
 class Interval(NamedTuple):
     """A time in which events may be missing (ns, the events' own times), and why."""
 
@@ -64,7 +73,7 @@ class Interruption:
         recv = event.recv
         if recv <= self.recv:
             return None
-        at = recv if event.ts is None else event.ts
+        at = sound_time(event.ts, recv)
         later = at if at < self.ts - LEAP else max(self.ts, at)
         start = self.ts if self.ts <= later else later - (recv - self.recv)
         ended = None

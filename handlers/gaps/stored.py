@@ -8,7 +8,7 @@ from bus import timeframes
 from bus.clock import MICROSECOND
 from bus.errors import StoreUnavailable, said
 from handlers.gaps.books import BookLine
-from handlers.gaps.interruptions import Interruption
+from handlers.gaps.interruptions import Interruption, sound_time
 from handlers.gaps.ranges import IdLine
 from handlers.gaps.wording import Key
 
@@ -106,4 +106,4 @@ def _taken_up(key: Key, row: "asyncpg.Record") -> IdLine | BookLine | Interrupti
         return None if number is None else IdLine(number, ts, recv)
     if kind == "book":
         return BookLine(row["last_id"], ts, deltas=True)
-    return Interruption(ts, recv, reports=[(recv + 1, UNTOLD)])
+    return Interruption(sound_time(ts, recv), recv, reports=[(recv + 1, UNTOLD)])

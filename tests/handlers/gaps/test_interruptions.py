@@ -1,6 +1,7 @@
 """Feeds without continuous ids: an interruption is the gap, whatever order events and reports are read in."""
 
 import msgspec
+import pytest
 from gap_run import T0, Run, at, feed, ticker, trade
 from hypothesis import given
 from hypothesis import strategies as st
@@ -50,6 +51,17 @@ def test_backfilled_history_neither_ends_an_interruption_nor_moves_its_bounds():
     old = msgspec.structs.replace(trade(2, 2, "okx"), source="backfill", recv=at(8))
     assert run.feed(old) == []
     assert spans(run.feed(trade(9, 9, "okx"))) == [(at(1), at(9))]
+
+
+@pytest.mark.parametrize("wrong", [at(3) // 10, 2 * at(3)])
+def test_a_time_that_is_years_away_bounds_no_gap(wrong):
+    run = Run()
+    odd = msgspec.structs.replace(trade(2, 3, "okx"), ts=wrong)
+    run.feed(trade(1, 1, "okx"), odd)
+    run.feed(msgspec.structs.replace(feed(4, "down", "trade"), exchange="okx"))
+    assert spans(run.feed(trade(4, 5, "okx"))) == [(odd.recv, at(5))]
+    run.feed(msgspec.structs.replace(feed(6, "down", "trade"), exchange="okx"))
+    assert spans(run.feed(msgspec.structs.replace(odd, id="7", recv=at(7)))) == [(at(5), at(7))]
 
 
 def test_an_event_from_before_the_interruption_does_not_end_it():
