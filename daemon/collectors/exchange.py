@@ -3,6 +3,7 @@
 import asyncio
 import functools
 import itertools
+from collections import Counter, defaultdict
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
 from decimal import Decimal
 from random import Random
@@ -290,6 +291,8 @@ class ExchangeCollector:
     def _deliver(self, feeds: Iterable[FeedKey]) -> None:
         """Give each feed to a poll, or to a connection that has room for its streams."""
         room = self._exchange.limits.feeds_per_connection
+        given: defaultdict[Line, list[FeedKey]] = defaultdict(list)
+        streams: Counter[Line] = Counter()
         for feed in feeds:
             at_close = feed.timeframe in self.settings.at_close
             if at_close or self._exchange.polls(feed) is not None:
@@ -298,8 +301,12 @@ class ExchangeCollector:
                 continue
             size = len(self._exchange.streams(feed))
             url = self._exchange.url(self.settings.endpoints.websocket, feed)
-            fitting = (line for line in self._lines if line.url == url and line.streams + size <= room)
-            (next(fitting, None) or self._new_line(url)).add([feed])
+            fitting = (it for it in self._lines if it.url == url and it.streams + streams[it] + size <= room)
+            line = next(fitting, None) or self._new_line(url)
+            given[line].append(feed)
+            streams[line] += size
+        for line, new in given.items():
+            line.add(new)
 
     def _new_line(self, url: str) -> Line:
         breaker = self._gate.websocket

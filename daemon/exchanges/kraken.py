@@ -206,11 +206,19 @@ class Kraken(Exchange):
         snapshots = named if b'"snapshot"' in raw[:_TYPED] else set()
         if not named or not named <= self._markets.keys() | self._subscribed:
             named = set(self._markets)
+        books: list[Market] = []
         for name, market in self._markets.items():
             owner = market.chain.connection
             if (name in named and owner == connection) or (name in snapshots and owner is None):
                 market.chain.lost()
-                self._broken(market, "a message about it cannot be read", said=market.chain.fail() == "broken")
+                market.chain.fail()
+                books.append(market)
+        if books:
+            self.resyncs += len(books)
+            feeds = tuple(FeedKey(market.symbol, "book") for market in books)
+            self.notices.append(
+                Notice("resync", f"books of {len(books)} symbols: a message cannot be read", feeds=feeds)
+            )
 
     def _market(self, native: str) -> Market:
         """Return the memory of a pair. Raises MalformedFrame for one that has no unified name."""

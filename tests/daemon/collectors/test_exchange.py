@@ -166,6 +166,15 @@ async def test_a_book_that_is_wrong_begins_anew_and_nothing_else_does(stage):
         assert not peer.closed.is_set()
 
 
+async def test_feeds_that_are_added_together_are_subscribed_to_together(stage):
+    async with stage.running(Tiny(), ["AAA/USD"]) as collector:
+        peer = await stage.subscribed(1)
+        await collector.add([FeedKey(symbol, "trade") for symbol in ("BBB/USD", "CCC/USD", "DDD/USD")])
+        await stage.until(lambda: len(peer.received) == 2, step=0.25)
+        assert peer.received[1]["sub"] == ["trade:BBB/USD", "trade:CCC/USD", "trade:DDD/USD"]
+        assert len(stage.server.peers) == 1
+
+
 async def test_feeds_that_break_together_are_subscribed_to_anew_together(stage):
     symbols = ["AAA/USD", "BBB/USD", "CCC/USD"]
     async with stage.running(Tiny(), symbols):

@@ -229,7 +229,8 @@ def test_a_book_message_that_may_have_been_about_any_book_breaks_all_of_its_conn
         kraken.parse(book(DEEP, (), checksum(DEEP, ()), "snapshot", symbol), 1)
     with pytest.raises(MalformedFrame):
         kraken.parse(book([("25.0", "7.0")], (), checksum(DEEP, ())).replace(part, instead), 2)
-    assert {feed.symbol for notice in kraken.notices for feed in notice.feeds} == broken
+    (notice,) = kraken.notices
+    assert {feed.symbol for feed in notice.feeds} == broken
 
 
 def test_a_damaged_message_of_another_connection_breaks_no_book():
