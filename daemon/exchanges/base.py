@@ -179,6 +179,8 @@ class Exchange(ABC):
         """Events dropped as already published, by channel; the owner turns them into metrics."""
         self.resyncs = 0
         """Sequence breaks after which a book started anew from a snapshot."""
+        self._subscribed: set[str] = set()
+        """The exchange's names of the symbols that have been subscribed to; empty in a replay."""
 
     # instruments
     @abstractmethod
@@ -244,6 +246,23 @@ class Exchange(ABC):
     @abstractmethod
     def failed(self, request: Request) -> None:
         """Say that a request will not be answered; the translator asks again when it still needs it."""
+
+    def _expects(self, name: str) -> bool:
+        """Tell whether messages may be about a symbol: it has been subscribed to, or nothing has."""
+        return not self._subscribed or name in self._subscribed
+
+    def _expect(self, name: str) -> None:
+        """Raise MalformedFrame for a message about a symbol that nobody has subscribed to: its name is damaged."""
+        if not self._expects(name):
+            raise MalformedFrame(f"nobody has subscribed to {name[:40]!r}")
+
+    def _renew(self, symbols: Sequence[str], why: str) -> None:
+        """Ask for new subscriptions of books, which begin anew so."""
+        if symbols:
+            self.resyncs += len(symbols)
+            what = f"the book of {symbols[0]}" if len(symbols) == 1 else f"the books of {len(symbols)} symbols"
+            feeds = tuple(FeedKey(symbol, "book") for symbol in symbols)
+            self.notices.append(Notice("resync", f"{what}: {why}", feeds=feeds))
 
     def torn(self, frame: bytes, connection: int = 0) -> Sequence[FeedKey] | None:  # noqa: ARG002 # most have numbers
         """Return the feeds that an unreadable frame was about, where no number will show that something is missing.

@@ -67,8 +67,6 @@ class BinanceFamily(Exchange):
         super().__init__(source, trades)
         self._instruments: dict[str, Instrument] = {}
         self._symbols: dict[str, str] = {}
-        self._subscribed: set[str] = set()
-        """The symbols that have been subscribed to; empty in a replay."""
         self.markets: dict[str, Market] = {}
         self._forms: dict[bytes, tuple[Decode, Handle]] = {}
         self._routes: dict[bytes, tuple[Decode, Handle, str]] = {}
@@ -205,8 +203,7 @@ class BinanceFamily(Exchange):
 
     def met(self, native: str) -> Market:
         """Return the memory of a symbol that a message names. Raises MalformedFrame for one not subscribed to."""
-        if self._subscribed and native not in self._subscribed:
-            raise MalformedFrame(f"nobody has subscribed to {native[:40]!r}")
+        self._expect(native)
         return self.market(native)
 
     def market(self, native: str) -> Market:

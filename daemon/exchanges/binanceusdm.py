@@ -235,7 +235,7 @@ class BinanceUsdm(BinanceFamily):
         return events
 
     def _mark_price(self, m: messages.MarkPriceMessage, recv: int) -> Events:
-        market, memory = self.met(m.s), self._memory(m.s)
+        market, memory = self.markets.get(m.s) or self.met(m.s), self._memory(m.s)
         check((m.p, m.i))
         ts = nanoseconds(m.E)
         if memory.marks.repeats(ts, recv):
@@ -252,7 +252,7 @@ class BinanceUsdm(BinanceFamily):
 
     def _liquidation(self, m: messages.ForceOrderMessage, recv: int) -> Events:
         order = m.o
-        market, memory = self.met(order.s), self._memory(order.s)
+        market, memory = self.markets.get(order.s) or self.met(order.s), self._memory(order.s)
         price = order.p if is_zero(order.ap) else order.ap
         check((price, order.z))
         if order in memory.liquidations:

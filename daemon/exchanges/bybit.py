@@ -41,7 +41,7 @@ from daemon.exchanges.bybit_messages import (
     TradesMessage,
 )
 from daemon.exchanges.bybit_tickers import quote, tickers
-from daemon.exchanges.damage import Signs, torn_trades
+from daemon.exchanges.damage import Signs, named
 from daemon.exchanges.decimals import check, sound_trade
 from daemon.exchanges.listings import Listings
 
@@ -52,7 +52,7 @@ _UNDECODABLE: Final = (msgspec.MsgspecError, ValueError, RecursionError)
 _PREFIX: Final = b'{"topic":"'
 _PREFIX_LENGTH: Final = len(_PREFIX)
 _SIGNS: Final = Signs(
-    trades=re.compile(rb'"publicTrade|"BT":|"i":'),
+    own=re.compile(rb'"publicTrade|"BT":|"i":'),
     others=re.compile(
         rb'"(?:orderbook|tickers|kline|allLiquidation)\.|"(?:b|a|u|bid1Price|lastPrice|start|success|op)":'
     ),
@@ -164,6 +164,7 @@ class Bybit(Exchange):
 
         Topics that several feeds share get messages of their own: Bybit refuses the whole message that names one again.
         """
+        self._subscribed |= {stream.rpartition(".")[2] for stream in streams}
         shared = [stream for stream in dict.fromkeys(streams) if stream.startswith("tickers.")]
         own = [stream for stream in streams if stream not in shared]
         return [
@@ -203,8 +204,11 @@ class Bybit(Exchange):
 
     def torn(self, frame: bytes, connection: int = 0) -> Sequence[FeedKey] | None:
         """Return the feed that an unreadable message of trades was about, None where it may have been any of them."""
-        spot = self._spot_connections.get(connection, False)
-        return torn_trades(frame, _SIGNS, lambda name: self._natives.get((spot, name)))
+        spot = self._spot_connections.get(connection)
+        if spot is None:
+            return None
+        found = named(frame, _SIGNS, lambda name: (spot, name) in self._natives and self._expects(name))
+        return None if found is None else [FeedKey(self._natives[spot, name], "trade") for name in found]
 
     def _unrouted(self, raw: bytes, recv: int, connection: int, *, spot: bool) -> Events:
         """Find out what a frame is; a topic that is met for the first time gets its route."""
@@ -220,6 +224,7 @@ class Bybit(Exchange):
         if kind not in _READERS or (kind == "kline" and detail not in INTERVALS):
             self.notices.append(Notice("unknown", topic[:100]))
             return []
+        self._expect(native)
         reader = _READERS[kind]
         handler = self._handler(kind, detail, self._market(native, spot=spot))
         events = handler(reader(raw), recv, connection)
@@ -280,9 +285,7 @@ class Bybit(Exchange):
             ]
         if verdict == "duplicate":
             return self._duplicate("book")
-        self.resyncs += 1
-        said = f"the book of {market.symbol} stands at {before}, the next update is {last}"
-        self.notices.append(Notice("resync", said, feeds=(FeedKey(market.symbol, "book"),)))
+        self._renew([market.symbol], f"it stands at {before}, the next update is {last}")
         return []
 
     def _quote(self, market: Market, m: BookMessage, recv: int, connection: int) -> Events:  # noqa: ARG002 # the newest counts

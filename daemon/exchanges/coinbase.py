@@ -22,7 +22,6 @@ from daemon.exchanges.base import (
     FeedKey,
     Instrument,
     Limits,
-    Notice,
     Page,
     Request,
     Span,
@@ -94,8 +93,6 @@ class Coinbase(Exchange):
         self._symbols: dict[str, str] = {}
         self._aliases: dict[str, str] = {}
         """What Coinbase streams in place of a symbol's own product, by symbol."""
-        self._subscribed: set[str] = set()
-        """The products that have been subscribed to; empty in a replay."""
         self._markets: dict[str, Market] = {}
         self._counts: defaultdict[int, Count] = defaultdict(Count)
         """The messages of each connection."""
@@ -265,10 +262,7 @@ class Coinbase(Exchange):
 
     def _broken(self, books: Iterable[Market], why: str) -> None:
         """Ask once for new subscriptions of books; what comes until their snapshots is dropped."""
-        feeds = tuple(FeedKey(market.symbol, "book") for market in books if market.book.fail() == "broken")
-        if feeds:
-            self.resyncs += len(feeds)
-            self.notices.append(Notice("resync", f"books of {len(feeds)} symbols: {why}", feeds=feeds))
+        self._renew([market.symbol for market in books if market.book.fail() == "broken"], why)
 
     def _market(self, native: str) -> Market:
         """Return the memory of a product. Raises MalformedFrame for one that has no unified name."""
@@ -282,8 +276,7 @@ class Coinbase(Exchange):
 
     def _met(self, native: str) -> Market:
         """Return the memory of a product that is met first. Raises MalformedFrame for one not subscribed to."""
-        if self._subscribed and native not in self._subscribed:
-            raise MalformedFrame(f"nobody has subscribed to {native[:40]!r}")
+        self._expect(native)
         return self._market(native)
 
     def _books(self, raw: bytes, recv: int, connection: int) -> Events:
@@ -308,9 +301,7 @@ class Coinbase(Exchange):
     def _stray(self, market: Market, connection: int) -> Events:
         """Drop an update of a book that has no snapshot of this connection; ask once for one."""
         if market.book.take(connection) == "broken":
-            self.resyncs += 1
-            feed = FeedKey(market.symbol, "book")
-            self.notices.append(Notice("resync", f"an update of {market.symbol} without a snapshot", feeds=(feed,)))
+            self._renew([market.symbol], "an update without a snapshot")
             return []
         return self._duplicate("book")
 

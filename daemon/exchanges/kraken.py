@@ -3,7 +3,7 @@
 https://docs.kraken.com/exchange/api-reference/spot-websocket
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from decimal import Decimal
 from math import inf
 from typing import ClassVar, Final, Literal, TypeAlias
@@ -21,22 +21,20 @@ from daemon.exchanges.base import (
     FeedKey,
     Instrument,
     Limits,
-    Notice,
     Page,
     Request,
     Span,
     Standing,
     Translated,
 )
+from daemon.exchanges.damage import named
 from daemon.exchanges.decimals import check, is_zero, sound_trade
 from daemon.exchanges.kraken_frames import PING, notice, requests
 from daemon.exchanges.kraken_market import Market
 from daemon.exchanges.kraken_messages import (
-    BOOK_SIGNS,
+    BOOKS,
     LONGEST_OF_ONE,
-    NAMES,
     ONE_LEVEL,
-    OTHER_SIGNS,
     BookMessage,
     OhlcMessage,
     TickerData,
@@ -95,8 +93,6 @@ class Kraken(Exchange):
         self._symbols: dict[str, str] = {}
         self._names: dict[str, str] = {}
         """Symbols by the names of the list of pairs, which statistics go by."""
-        self._subscribed: set[str] = set()
-        """The pairs that have been subscribed to; empty in a replay."""
         self._markets: dict[str, Market] = {}
         self._handlers: dict[str, Handler] = {
             "book": self._books,
@@ -188,7 +184,7 @@ class Kraken(Exchange):
         handler = self._handlers.get(channel) if isinstance(channel, str) else None
         if handler is not None:
             return handler(raw, recv, connection)
-        if isinstance(value, dict) and not value.keys() & {"method", "error"} and BOOK_SIGNS(raw):
+        if isinstance(value, dict) and not value.keys() & {"method", "error"} and BOOKS.own.search(raw):
             raise MalformedFrame(f"a book of the channel {channel!r}"[:100])
         said = notice(value)
         symbol = self._symbols.get(str(value.get("symbol"))) if said.kind == "refused" else None
@@ -200,25 +196,16 @@ class Kraken(Exchange):
 
         One that waits for a snapshot asks for it again where the message was that.
         """
-        if OTHER_SIGNS(raw) and not BOOK_SIGNS(raw):
-            return
-        named = {name.decode(errors="replace") for name in NAMES(raw)}
-        snapshots = named if b'"snapshot"' in raw[:_TYPED] else set()
-        if not named or not named <= self._markets.keys() | self._subscribed:
-            named = set(self._markets)
+        found = named(raw, BOOKS, lambda name: name in self._markets or name in self._subscribed)
+        about = self._markets if found is None else found
+        snapshots = found or () if b'"snapshot"' in raw[:_TYPED] else ()
         books: list[Market] = []
         for name, market in self._markets.items():
             owner = market.chain.connection
-            if (name in named and owner == connection) or (name in snapshots and owner is None):
+            if (name in about and owner == connection) or (name in snapshots and owner is None):
                 market.chain.lost()
-                market.chain.fail()
                 books.append(market)
-        if books:
-            self.resyncs += len(books)
-            feeds = tuple(FeedKey(market.symbol, "book") for market in books)
-            self.notices.append(
-                Notice("resync", f"books of {len(books)} symbols: a message cannot be read", feeds=feeds)
-            )
+        self._broken(books, "a message about it cannot be read")
 
     def _market(self, native: str) -> Market:
         """Return the memory of a pair. Raises MalformedFrame for one that has no unified name."""
@@ -232,8 +219,7 @@ class Kraken(Exchange):
 
     def _met(self, native: str) -> Market:
         """Return the memory of a pair that a message names first. Raises MalformedFrame for one not subscribed to."""
-        if self._subscribed and native not in self._subscribed:
-            raise MalformedFrame(f"nobody has subscribed to {native[:40]!r}")
+        self._expect(native)
         return self._market(native)
 
     def _books(self, raw: bytes, recv: int, connection: int) -> Events:
@@ -255,7 +241,7 @@ class Kraken(Exchange):
         book.bids.reset(bids)
         book.asks.reset(asks)
         if checksum is not None and book.checksum() != checksum:
-            return self._broken(market, "a snapshot's checksum is wrong", said=market.chain.fail() == "broken")
+            return self._broken([market], "a snapshot's checksum is wrong")
         return [
             Book(self.name, market.symbol, ts, recv, self.source, "snapshot", bids, asks, None, None, None, checksum)
         ]
@@ -265,25 +251,23 @@ class Kraken(Exchange):
         connection: int,
     ) -> Events:  # fmt: skip
         if market.chain.connection != connection:
-            verdict = market.chain.take(connection)
-            return self._broken(market, "an update without a snapshot", said=verdict == "broken")
+            if market.chain.take(connection) == "duplicate":
+                return self._duplicate("book")
+            self._renew([market.symbol], "an update without a snapshot")
+            return []
         book = market.book
         if bids:
             book.bids.change(bids)
         if asks:
             book.asks.change(asks)
         if book.checksum() != checksum:
-            return self._broken(market, "its checksum is wrong", said=market.chain.fail() == "broken")
+            return self._broken([market], "its checksum is wrong")
         return [Book(self.name, market.symbol, ts, recv, self.source, "delta", bids, asks, None, None, None, checksum)]
 
-    def _broken(self, market: Market, why: str, *, said: bool) -> Events:
-        """Ask once for a new subscription of a book; what comes until its snapshot is dropped."""
-        if said:
-            self.resyncs += 1
-            text = f"the book of {market.symbol}: {why}"
-            self.notices.append(Notice("resync", text, feeds=(FeedKey(market.symbol, "book"),)))
-            return []
-        return self._duplicate("book")
+    def _broken(self, books: Iterable[Market], why: str) -> Events:
+        """Ask once for new subscriptions of books; what comes until their snapshots is dropped."""
+        self._renew([market.symbol for market in books if market.chain.fail() == "broken"], why)
+        return []
 
     def _trades(self, raw: bytes, recv: int, connection: int) -> Events:  # noqa: ARG002 # ids are the pair's
         """Publish trades. A snapshot repeats the last ones: it fills what a broken connection missed, nothing else."""

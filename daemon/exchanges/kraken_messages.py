@@ -15,6 +15,7 @@ from msgspec.json import Decoder
 from bus.errors import MalformedFrame
 from bus.events import Level
 from daemon.exchanges import rfc3339
+from daemon.exchanges.damage import Signs
 from daemon.exchanges.decimals import MAX_LEVELS, Number, check_levels
 
 Id: TypeAlias = Annotated[int, Meta(ge=0, le=2**63 - 1)]
@@ -106,13 +107,13 @@ LONGEST_OF_ONE: Final = 220
 """Bytes beyond which a book message has several levels: it is not worth trying."""
 
 
-BOOK_SIGNS: Final = re.compile(rb'"(?:bids|asks|checksum)"|"book","type"').search
-"""What a message about a book is known by, also when it is damaged."""
-OTHER_SIGNS: Final = re.compile(
-    rb'"(?:trade|ticker|ohlc|heartbeat|status|method|error|trade_id|ord_type|bid_qty|ask_qty|vwap|interval_begin)"'
-).search
-"""What shows that one is about something else."""
-NAMES: Final = re.compile(rb'"symbol":"([^"]++)"').findall
+BOOKS: Final = Signs(
+    own=re.compile(rb'"(?:bids|asks|checksum)"|"book","type"'),
+    others=re.compile(
+        rb'"(?:trade|ticker|ohlc|heartbeat|status|method|error|trade_id|ord_type|bid_qty|ask_qty|vwap|interval_begin)"'
+    ),
+    name=re.compile(rb'"symbol":"([^"]++)"'),
+)
 
 
 class TickerData(Struct, gc=False):

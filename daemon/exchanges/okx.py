@@ -32,7 +32,7 @@ from daemon.exchanges.base import (
     Standing,
     Translated,
 )
-from daemon.exchanges.damage import Signs, torn_trades
+from daemon.exchanges.damage import Signs, named
 from daemon.exchanges.decimals import check, sound_trade
 from daemon.exchanges.listings import Listings
 from daemon.exchanges.okx_books import BookMessage
@@ -59,7 +59,7 @@ _UNDECODABLE: Final = (msgspec.MsgspecError, ValueError, RecursionError)
 _PREFIX: Final = b'{"arg":{"channel":"'
 _PREFIX_LENGTH: Final = len(_PREFIX)
 _SIGNS: Final = Signs(
-    trades=re.compile(rb'"trades(?:-all)?"|"tradeId"|"px"'),
+    own=re.compile(rb'"trades(?:-all)?"|"tradeId"|"px"'),
     others=re.compile(
         rb'"(?:books|tickers|candle|funding-rate|open-interest|mark-price|liquidation-orders|asks|bids|askPx|event)'
     ),
@@ -143,6 +143,7 @@ class Okx(Exchange):
 
     def subscribe(self, streams: Sequence[str], message_id: int) -> Sequence[str]:
         """Return the message that subscribes, section "Subscribe"."""
+        self._subscribed |= {stream.partition(":")[2] for stream in streams}
         return [operation("subscribe", streams, message_id)]
 
     def unsubscribe(self, streams: Sequence[str], message_id: int) -> Sequence[str]:
@@ -169,7 +170,8 @@ class Okx(Exchange):
 
     def torn(self, frame: bytes, connection: int = 0) -> Sequence[FeedKey] | None:  # noqa: ARG002 # ids are the symbol's
         """Return the feed that an unreadable message of trades was about, None where it may have been any of them."""
-        return torn_trades(frame, _SIGNS, self._natives.get)
+        found = named(frame, _SIGNS, lambda name: name in self._natives and self._expects(name))
+        return None if found is None else [FeedKey(self._natives[name], "trade") for name in found]
 
     def _unrouted(self, raw: bytes, recv: int, connection: int) -> Events:
         """Find out what a frame is; a stream that is met for the first time gets its route."""
@@ -198,6 +200,7 @@ class Okx(Exchange):
         """Return what reads a stream. Raises MalformedFrame for an instrument that is not listed."""
         if channel == "liquidation-orders":
             return self._liquidations
+        self._expect(native)
         market = self._market(native)
         if channel in self._handlers:
             return partial(self._handlers[channel], market)
@@ -252,9 +255,7 @@ class Okx(Exchange):
         if verdict == "duplicate":
             self.duplicates["book"] += 1
             return []
-        self.resyncs += 1
-        said = f"the book of {market.symbol} stands at {before}, the next update follows on {prev}"
-        self.notices.append(Notice("resync", said, feeds=(FeedKey(market.symbol, "book"),)))
+        self._renew([market.symbol], f"it stands at {before}, the next update follows on {prev}")
         return []
 
     def _tickers(self, market: Market, m: Push[TickerItem], recv: int, connection: int) -> Events:  # noqa: ARG002 # the newest counts

@@ -283,4 +283,17 @@ def test_an_unreadable_message_of_trades_tells_its_feed():
             bybit.parse(unknown, 1, LINEAR)
         assert bybit.torn(unknown, LINEAR) == told[LINEAR]
     for other in (book(1), book(1)[:-20], tickers()[:-9], liquidations({})[:-9], b""):
-        assert bybit.torn(other, LINEAR) == ()
+        assert bybit.torn(other, LINEAR) == []
+
+
+def test_a_listed_symbol_that_nobody_has_subscribed_to_is_malformed():
+    bybit = listed()
+    bybit.subscribe(["publicTrade.BTCUSDT"], 1)
+    assert len(bybit.parse(trade(), 1, LINEAR)) == 1
+    for damaged, about in (
+        (trade(i="7").replace(b"BTCUSDT", b"BTC-27DEC24", 1), [FeedKey("BTC/USDT:USDT", "trade")]),
+        (trade(i="7").replace(b"BTCUSDT", b"BTC-27DEC24"), None),
+    ):
+        with pytest.raises(MalformedFrame, match="BTC-27DEC24"):
+            bybit.parse(damaged, 2, LINEAR)
+        assert bybit.torn(damaged, LINEAR) == about

@@ -209,6 +209,8 @@ def test_a_book_message_that_is_cut_breaks_its_book_or_all_of_its_connection(fir
     if damaged == update:
         assert len(kraken.parse(update, 2)) == 1
         return
+    if not damaged:
+        pytest.skip("nothing is left of it")
     with pytest.raises(MalformedFrame):
         kraken.parse(damaged, 2)
     broken = {feed.symbol for notice in kraken.notices for feed in notice.feeds}

@@ -250,4 +250,18 @@ def test_an_unreadable_message_of_trades_tells_its_feed():
             okx.parse(unknown, 1)
         assert okx.torn(unknown) == [feed]
     for other in (book(1, 2), book(1, 2)[:-20], ticker()[:-5], b""):
-        assert okx.torn(other) == ()
+        assert okx.torn(other) == []
+
+
+def test_a_listed_instrument_that_nobody_has_subscribed_to_is_malformed():
+    okx, other = listed(), b"BTC-USD-SWAP"
+    okx.subscribe(["trades-all:BTC-USDT-SWAP", "liquidation-orders:SWAP"], 1)
+    assert len(okx.parse(trade(), 1)) == 1
+    for damaged, about in (
+        (trade(7).replace(b"BTC-USDT-SWAP", other, 1), [FeedKey("BTC/USDT:USDT", "trade")]),
+        (trade(7).replace(b"BTC-USDT-SWAP", other), None),
+    ):
+        with pytest.raises(MalformedFrame, match="BTC-USD-SWAP"):
+            okx.parse(damaged, 2)
+        assert okx.torn(damaged) == about
+    assert len(okx.parse(liquidations({}, of="BTC-USD-SWAP"), 3)) == 1
