@@ -30,7 +30,7 @@ from daemon.collectors.outbox import Outbox
 from daemon.collectors.polling import Poller
 from daemon.collectors.requests import RequestWorker
 from daemon.collectors.rest import RestClient
-from daemon.collectors.resyncs import AGAIN, Resyncs
+from daemon.collectors.resyncs import WrongBooks
 from daemon.collectors.symbols import FeedSettings, why_not
 from daemon.collectors.tasks import cancel, keep_running
 from daemon.collectors.turns import Turns
@@ -90,7 +90,7 @@ class ExchangeCollector:
         self._tasks: set[asyncio.Task[None]] = set()
         self._lines: dict[Line, asyncio.Task[None]] = {}
         self._polls: dict[FeedKey, asyncio.Task[None]] = {}
-        self._resyncs = Resyncs()
+        self._wrong = WrongBooks(clock, self._begin_anew)
         self._wanted = dict.fromkeys(settings.keys())
         self._loaded = False
 
@@ -202,22 +202,19 @@ class ExchangeCollector:
 
     async def resync_book(self, symbol: str, reason: str) -> None:
         """Have one symbol's book start anew from a snapshot, without touching anything else; soon again only later."""
-        feed = FeedKey(symbol, "book")
-        if self._resyncs.broke(feed, self._clock.monotonic()):
-            await self._begin_anew(feed, reason)
+        await self._wrong.found(FeedKey(symbol, "book"), reason)
 
-    async def _begin_anew(self, feed: FeedKey, reason: str) -> None:
-        self._resyncs.settled([feed])
+    async def _begin_anew(self, feed: FeedKey, reason: str) -> bool:
         watch = self._board.watches.get(feed)
         if watch is None or watch.state == "down" or not any(feed in line.feeds for line in self._lines):
-            return  # one that is down begins with a snapshot in any case
-        self._resyncs.asked(feed, self._clock.monotonic())
+            return False  # one that is down begins with a snapshot in any case
         log.warning("a book starts anew", exchange=self.name, symbol=feed.symbol, reason=reason)
         self._board.down([feed], reason)
         self._exchange.lost([feed])
         for line in self._lines:
             line.again(feed)
         await self._outbox.publish()
+        return True
 
     def fresh(self, trade: Trade) -> bool:
         """Tell whether a trade out of history has not been published yet, and remember it as published."""
@@ -324,8 +321,7 @@ class ExchangeCollector:
             for line in self._lines:
                 if line.revive():
                     self.listing.doubt()
-            for feed in self._resyncs.due(self._clock.monotonic()):
-                await self._begin_anew(feed, AGAIN)
+            await self._wrong.look()
             await self._outbox.publish()
 
     def _start(self, what: str, run: Callable[[], Awaitable[None]]) -> None:

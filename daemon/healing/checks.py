@@ -12,6 +12,11 @@ from daemon.exchanges.duplicates import IdFilter
 MINUTE: Final = 60 * SECOND
 
 
+def minutes(start: int, end: int) -> tuple[int, int]:
+    """Return when the whole minutes that a time lies in begin, and when they are over (ns)."""
+    return start // MINUTE * MINUTE, -(-(end + 1) // MINUTE) * MINUTE
+
+
 class IdCheck:
     """Which ids have not come, in whatever order the pages are."""
 
@@ -45,9 +50,9 @@ class VolumeCheck:
                 self._volumes[minute] += Decimal(trade.amount)
                 self._counts[minute] += 1
 
-    def count(self, first: int, last: int) -> int:
-        """Return how many trades have come of the minutes that open from one time to another (ns, both included)."""
-        return sum(count for minute, count in self._counts.items() if first <= minute <= last)
+    def count(self, start: int, end: int) -> int:
+        """Return how many trades have come of the minutes from one time to another (ns)."""
+        return sum(count for minute, count in self._counts.items() if start <= minute < end)
 
     def differing(self, candles: Iterable[Candle]) -> list[int]:
         """Return the opening times (ns) of the minutes that do not add up, those without a candle included."""

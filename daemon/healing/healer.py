@@ -17,7 +17,7 @@ from bus.events import OWN_LOSS, Gap
 from bus.interface import EventBus
 from daemon.collectors.interface import Collector
 from daemon.exchanges.base import FeedKey, Span
-from daemon.healing.checks import MINUTE
+from daemon.healing.checks import minutes
 from daemon.healing.ledger import Ledger
 from daemon.healing.queue import GapQueue
 from daemon.healing.repair import Part, Repair, Verdict
@@ -206,5 +206,5 @@ def _due(gap: Gap) -> int:
     """Return when a gap can be judged (ns): its minutes are over and the exchange's history has caught up."""
     end = _end(gap)
     if gap.channel == "trade" and gap.from_id is None:
-        end = -(-(end + 1) // MINUTE) * MINUTE
+        _, end = minutes(end, end)
     return end + SETTLING

@@ -12,7 +12,7 @@ from bus import metrics
 from bus.clock import Clock
 from bus.events import Gap
 from bus.handler import StateStore
-from daemon.healing.checks import MINUTE
+from daemon.healing.checks import minutes
 from daemon.resilience.backoff import Backoff
 
 LONGEST_PAUSE: Final = 600.0
@@ -157,20 +157,20 @@ def _one_page(newest: Gap, first: int, last: int, others: Iterable[Gap]) -> list
 def _same_minutes(newest: Gap, others: Iterable[Gap]) -> list[Gap]:
     """Return a gap without ids, whose minutes are refetched as a whole, and those that lie in the same minutes."""
     found = [newest]
-    if (newest_minutes := _minutes(newest)) is None:
+    if (span := _by_time(newest)) is None:
         return found
-    first, _ = newest_minutes
-    known = [(minutes, gap) for gap in others if (minutes := _minutes(gap)) is not None]
+    first, _ = span
+    known = [(span, gap) for gap in others if (span := _by_time(gap)) is not None]
     for (start, end), gap in sorted(known, key=lambda other: -other[0][1]):
-        if end < first or len(found) >= MOST_TOGETHER:
+        if end <= first or len(found) >= MOST_TOGETHER:
             break
         first = min(first, start)
         found.append(gap)
     return found
 
 
-def _minutes(gap: Gap) -> tuple[int, int] | None:
-    """Return the first and last minute of a gap whose ends are known by time alone."""
+def _by_time(gap: Gap) -> tuple[int, int] | None:
+    """Return the whole minutes of a gap whose ends are known by time alone."""
     if gap.from_id or gap.to_id or gap.from_ts is None or gap.to_ts is None:
         return None
-    return gap.from_ts // MINUTE, gap.to_ts // MINUTE
+    return minutes(gap.from_ts, gap.to_ts)

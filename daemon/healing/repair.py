@@ -9,7 +9,7 @@ from bus.errors import RequestRefused
 from bus.events import Candle, GapState, Trade
 from daemon.collectors.interface import Collector
 from daemon.exchanges.base import FeedKey, Span
-from daemon.healing.checks import MINUTE, IdCheck, VolumeCheck
+from daemon.healing.checks import MINUTE, IdCheck, VolumeCheck, minutes
 
 
 class Verdict(msgspec.Struct, frozen=True):
@@ -56,14 +56,15 @@ class Repair:
 
         Those within a part are published. The parts' minutes follow on one another.
         """
-        minutes = _minutes([part.span for part in parts])
+        start, end = minutes(min(part.span.start for part in parts), max(part.span.end for part in parts))
+        whole = Span(start, end - 1)
         check = VolumeCheck()
-        async for trades in self._trades(symbol, minutes):
+        async for trades in self._trades(symbol, whole):
             check.take(trades)
             await self._publish_parts(trades, parts)
         try:
             bars = FeedKey(symbol, "candle", "1m")
-            candles = [candle async for page in self._candles(bars, minutes) for candle in page]
+            candles = [candle async for page in self._candles(bars, whole) for candle in page]
         except RequestRefused as error:
             return [Verdict("filled", f"{_said(check, part)}, not verified: {error}") for part in parts]
         differing = check.differing(candles)
@@ -119,21 +120,15 @@ def _is_within(trade: Trade, span: Span) -> bool:
     return trade.ts is None or span.first_id is not None or span.start <= trade.ts <= span.end
 
 
-def _minutes(spans: Sequence[Span]) -> Span:
-    """Return the whole minutes that spans lie in."""
-    start, end = min(span.start for span in spans), max(span.end for span in spans)
-    return Span(start // MINUTE * MINUTE, -(-(end + 1) // MINUTE) * MINUTE - 1)
-
-
 def _said(check: VolumeCheck, part: Part) -> str:
-    minutes = _minutes([part.span])
-    count = (minutes.end + 1 - minutes.start) // MINUTE
-    return f"{check.count(minutes.start, minutes.end)} trades of {count} minutes from the exchange's history"
+    start, end = minutes(part.span.start, part.span.end)
+    return f"{check.count(start, end)} trades of {(end - start) // MINUTE} minutes from the exchange's history"
 
 
 def _added_up(check: VolumeCheck, part: Part, differing: Sequence[int]) -> Verdict:
-    minutes, said = _minutes([part.span]), _said(check, part)
-    if wrong := sum(minutes.start <= minute <= minutes.end for minute in differing):
+    start, end = minutes(part.span.start, part.span.end)
+    said = _said(check, part)
+    if wrong := sum(start <= minute < end for minute in differing):
         return Verdict("unfillable", f"{said}; in {wrong} of them they do not add up to its candles")
     return Verdict("filled", f"{said}, adding up to its candles")
 

@@ -24,7 +24,7 @@ from daemon.collectors.ccxt.volumes import volumes
 from daemon.collectors.closes import ClosePoller
 from daemon.collectors.gate import make_gate
 from daemon.collectors.outbox import Outbox
-from daemon.collectors.resyncs import AGAIN, Resyncs
+from daemon.collectors.resyncs import WrongBooks
 from daemon.collectors.symbols import FeedSettings, lacking
 from daemon.collectors.tasks import cancel, keep_running
 from daemon.collectors.turns import Turns
@@ -74,7 +74,7 @@ class CcxtCollector:
         self.listing = CcxtListing(name, self._ask_for_markets, clock, random)
         """The exchange's symbols."""
         self._closes = ClosePoller(name, self.history, self._board, self._outbox, bus.state, clock, random)
-        self._resyncs = Resyncs()
+        self._wrong = WrongBooks(clock, self._begin_anew)
         self._wanted = dict.fromkeys(settings.keys())
         self._tasks: set[asyncio.Task[None]] = set()
         self._delivery: Delivery | None = None
@@ -193,20 +193,17 @@ class CcxtCollector:
 
         Soon after the last time it waits.
         """
-        feed = FeedKey(symbol, "book")
-        if self._resyncs.broke(feed, self._clock.monotonic()):
-            await self._begin_anew(feed, reason)
+        await self._wrong.found(FeedKey(symbol, "book"), reason)
 
-    async def _begin_anew(self, feed: FeedKey, reason: str) -> None:
-        self._resyncs.settled([feed])
+    async def _begin_anew(self, feed: FeedKey, reason: str) -> bool:
         if self._delivery is None or feed not in self._delivery.feeds:
-            return
-        self._resyncs.asked(feed, self._clock.monotonic())
+            return False
         log.warning("a book starts anew", exchange=self.name, symbol=feed.symbol, reason=reason)
         await self._intake.flush()
         self._board.down([feed], reason)
         await self._delivery.resync(feed)
         await self._outbox.publish()
+        return True
 
     def fresh(self, trade: Trade) -> bool:
         """Tell whether a trade out of history has not been published yet, and remember it as published."""
@@ -271,8 +268,7 @@ class CcxtCollector:
                 self._delivery.disconnect("the breaker was opened by an operator")
             if await self._delivery.revive():
                 self.listing.doubt()
-            for feed in self._resyncs.due(self._clock.monotonic()):
-                await self._begin_anew(feed, AGAIN)
+            await self._wrong.look()
             await self._outbox.publish()
 
     def _start(self, what: str, run: Callable[[], Awaitable[None]]) -> None:
