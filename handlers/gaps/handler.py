@@ -11,6 +11,7 @@ from typing import ClassVar, Final, TypeAlias, get_args
 import msgspec
 
 from bus import metrics, timeframes
+from bus.clock import SECOND
 from bus.events import Book, Candle, Event, Feed, Gap, MarketEvent, Quality, Trade, event_type
 from bus.handler import Batch, Handler, StateStore
 from handlers.gaps import wording
@@ -27,6 +28,7 @@ NOT_A_TRADE: Final = "not_a_trade"
 _UNSENT: Final = "unsent"
 _HOLES: Final = "|holes"
 """Behind the name of a line: what is saved are its holes."""
+_DAY: Final = 86_400 * SECOND
 _NO_HISTORY: Final = frozenset({"backfill", "derived"})
 """Sources that say nothing about whether a feed delivers."""
 
@@ -273,4 +275,7 @@ def _concerns(report: Feed, key: Key) -> bool:
 
 
 def _time(event: MarketEvent) -> int:
-    return event.recv if event.ts is None else event.ts
+    """Return when an event with a number was: after an outage live ones may be hours old, and history is."""
+    if event.ts is not None and event.source in _NO_HISTORY:
+        return event.ts
+    return sound_time(event.ts, event.recv, _DAY)

@@ -21,9 +21,9 @@ APART: Final = 3_600 * SECOND
 """An exchange's time that is farther than this from ours is wrong, and would make a gap of years."""
 
 
-def sound_time(ts: int | None, recv: int) -> int:
+def sound_time(ts: int | None, recv: int, apart: int = APART) -> int:
     """Return when an event was (ns): the exchange's time, or that of receipt where there is none or it is wrong."""
-    return recv if ts is None or abs(ts - recv) > APART else ts
+    return recv if ts is None or abs(ts - recv) > apart else ts
 
 
 class Interval(NamedTuple):

@@ -1,6 +1,7 @@
 """Trade ids: every gap is found and none invented, through drops, doubles, reordering, crashes and redelivery."""
 
 import msgspec
+import pytest
 from gap_run import BTC, MINUTE, T0, Run, at, candle, trade
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -244,3 +245,12 @@ def test_an_exchange_that_counts_anew_leaves_no_hole_behind():
     run.restart()
     assert run.feed(trade(1_001, 80)) == []
     assert [(gap.from_id, gap.to_id) for gap in run.wait(100)] == [("6", "1000")]
+
+
+@pytest.mark.parametrize("wrong", [at(3) // 10, 2 * at(3)])
+def test_a_time_that_is_years_away_bounds_no_hole(wrong):
+    run = Run()
+    odd = [msgspec.structs.replace(trade(number, 3), ts=wrong) for number in (4, 6)]
+    holes = [*run.feed(trade(1, 1), *odd, trade(9, 5)), *run.wait(60)]
+    assert [(gap.from_id, gap.to_id) for gap in holes] == [("2", "3"), ("5", "5"), ("7", "8")]
+    assert all(at(1) <= gap.from_ts <= gap.to_ts <= at(6) for gap in holes)
